@@ -1,0 +1,50 @@
+/*
+ * matcher.h - one sequence walking through a grammar.
+ *
+ * A matcher belongs to one thread at a time. Nothing here fails: what could, failed when the grammar
+ * was compiled. Pointers into a mask are valid until the next call on that matcher.
+ */
+#ifndef CZ_CONSTRAINT_MATCHER_H
+#define CZ_CONSTRAINT_MATCHER_H
+
+#include "constraint/grammar.h"
+
+/* The tokens allowed next. Sparse masks are sorted ids; dense ones are bits, word i / 32, bit i %
+ * 32, `logits_width` wide. Exactly one of ids and words is set. */
+struct cz_mask {
+    const uint32_t *ids;   /* [count], ascending; NULL when dense */
+    const uint32_t *words; /* [(logits_width + 31) / 32]; NULL when sparse */
+    uint32_t count;        /* allowed tokens, end ids included; never 0 before the end */
+};
+
+struct cz_matcher;
+
+cloze_status cz_matcher_create(struct cz_grammar *grammar, struct cz_matcher **out,
+                               struct cloze_error *error);
+cloze_status cz_matcher_fork(const struct cz_matcher *matcher, struct cz_matcher **out,
+                             struct cloze_error *error);
+void cz_matcher_reset(struct cz_matcher *matcher);
+void cz_matcher_free(struct cz_matcher *matcher);
+
+struct cz_mask cz_matcher_mask(struct cz_matcher *matcher);
+/* false: the token is not allowed and nothing changed. Needs no mask before it. */
+bool cz_matcher_accept(struct cz_matcher *matcher, uint32_t token);
+/* How many of the tokens would be accepted in turn; nothing changes. */
+size_t cz_matcher_validate(struct cz_matcher *matcher, const uint32_t *tokens, size_t count);
+/* Takes back the last `count` accepted tokens (at most all): O(1) each. */
+void cz_matcher_rollback(struct cz_matcher *matcher, size_t count);
+/* The canonical tokens that must come next, at most `capacity`; 0 when there is a choice. */
+size_t cz_matcher_forced(struct cz_matcher *matcher, uint32_t *tokens, size_t capacity);
+
+bool cz_matcher_is_accepting(struct cz_matcher *matcher); /* the text so far is a whole answer */
+bool cz_matcher_is_finished(const struct cz_matcher *matcher); /* an end id was accepted */
+/* An upper bound of the tokens still needed for a whole answer, the end token included. */
+uint32_t cz_matcher_distance(struct cz_matcher *matcher);
+/* From now on masks allow only tokens after which the answer can be completed within what is left
+ * of `tokens` (the end token counts). CLOZE_LIMIT when that is less than the distance. */
+cloze_status cz_matcher_set_budget(struct cz_matcher *matcher, uint32_t tokens,
+                                   struct cloze_error *error);
+/* The bytes accepted so far. */
+struct cz_slice cz_matcher_text(const struct cz_matcher *matcher);
+
+#endif

@@ -1,0 +1,67 @@
+/*
+ * dtype.h - the types that tensors are stored in, and how their blocks become numbers.
+ *
+ * Every quantised type here is, per group of 16 or 32 values, value = code * scale + minimum with
+ * an unsigned code of `bits` bits; "groups" hands that decomposition out exactly, so that the packer
+ * can repack without going through floats. IQ4 types map codes through a table and are handed out
+ * as signed 8-bit codes (bits = 8, value = (code - 128) * scale).
+ */
+#ifndef CZ_MODEL_DTYPE_H
+#define CZ_MODEL_DTYPE_H
+
+#include "base/slice.h"
+
+enum cz_dtype {
+    CZ_F32,
+    CZ_F16,
+    CZ_BF16,
+    CZ_Q4_0,
+    CZ_Q4_1,
+    CZ_Q5_0,
+    CZ_Q5_1,
+    CZ_Q8_0,
+    CZ_Q2_K,
+    CZ_Q3_K,
+    CZ_Q4_K,
+    CZ_Q5_K,
+    CZ_Q6_K,
+    CZ_IQ4_NL,
+    CZ_IQ4_XS,
+    CZ_DTYPES
+};
+
+struct cz_dtype_info {
+    const char *name;        /* "Q4_1" */
+    unsigned block_elements; /* values in a block: 1, 32 or 256 */
+    unsigned block_bytes;
+    unsigned bits;           /* of a code; 0 for float types */
+    unsigned group;          /* values that share scale and minimum: 16 or 32; 0 for float types */
+    bool has_minimum;        /* the type stores minima; otherwise minimum = -offset * scale */
+    unsigned offset;         /* without minima: value = (code - offset) * scale */
+};
+
+const struct cz_dtype_info *cz_dtype_info(enum cz_dtype dtype);
+
+/* `count` values, a multiple of block_elements, to floats. Exact: no rounding but to float. */
+void cz_dtype_to_f32(enum cz_dtype dtype, const void *blocks, size_t count, float *out);
+
+/*
+ * The same values as codes[count], scales[count / group] and, when has_minimum,
+ * minima[count / group] (value = code * scale + minimum). Quantised types only. For K-quants scale
+ * and minimum are the f32 products d*sc and -dmin*mn.
+ */
+void cz_dtype_to_groups(enum cz_dtype dtype, const void *blocks, size_t count, uint8_t *codes,
+                        float *scales, float *minima);
+
+float cz_f16_to_f32(uint16_t half);
+uint16_t cz_f32_to_f16(float value);  /* round to nearest even */
+uint16_t cz_f32_to_bf16(float value); /* round to nearest even */
+static inline float cz_bf16_to_f32(uint16_t value)
+{
+    uint32_t bits = (uint32_t)value << 16;
+    float result;
+    memcpy(&result, &bits, sizeof result);
+    return result;
+}
+
+#endif
