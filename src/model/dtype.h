@@ -1,10 +1,13 @@
 /*
  * dtype.h - the types that tensors are stored in, and how their blocks become numbers.
  *
+ * Data may lie at any address (files promise no alignment). All functions are pure and may be
+ * called from any thread; a count that is no multiple of the block is a defect of the caller.
+ *
  * Every quantised type here is, per group of 16 or 32 values, value = code * scale + minimum with
- * an unsigned code of `bits` bits; "groups" hands that decomposition out exactly, so that the packer
- * can repack without going through floats. IQ4 types map codes through a table and are handed out
- * as signed 8-bit codes (bits = 8, value = (code - 128) * scale).
+ * an unsigned code of `bits` bits; "groups" hands that decomposition out exactly, so that the
+ * packer can repack without going through floats. IQ4 types map codes through a table and are
+ * handed out as signed 8-bit codes (bits = 8, value = (code - 128) * scale).
  */
 #ifndef CZ_MODEL_DTYPE_H
 #define CZ_MODEL_DTYPE_H
@@ -34,13 +37,17 @@ struct cz_dtype_info {
     const char *name;        /* "Q4_1" */
     unsigned block_elements; /* values in a block: 1, 32 or 256 */
     unsigned block_bytes;
-    unsigned bits;           /* of a code; 0 for float types */
-    unsigned group;          /* values that share scale and minimum: 16 or 32; 0 for float types */
-    bool has_minimum;        /* the type stores minima; otherwise minimum = -offset * scale */
-    unsigned offset;         /* without minima: value = (code - offset) * scale */
+    unsigned bits;    /* of a code; 0 for float types */
+    unsigned group;   /* values that share scale and minimum: 16 or 32; 0 for float types */
+    bool has_minimum; /* the type stores minima; otherwise minimum = -offset * scale */
+    unsigned offset;  /* without minima: value = (code - offset) * scale */
 };
 
 const struct cz_dtype_info *cz_dtype_info(enum cz_dtype dtype);
+
+/* The size of `count` values; false when count is no multiple of the block or the size is absurd.
+ */
+bool cz_dtype_bytes(enum cz_dtype dtype, uint64_t count, size_t *bytes);
 
 /* `count` values, a multiple of block_elements, to floats. Exact: no rounding but to float. */
 void cz_dtype_to_f32(enum cz_dtype dtype, const void *blocks, size_t count, float *out);

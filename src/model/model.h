@@ -2,17 +2,17 @@
  * model.h - one description for every file format: hyper-parameters, tensors by role, tokenizer
  * tables, chat template, generation defaults.
  *
- * The files stay mapped as long as the model is open; tensors point into the mapping (unaligned: use
- * memcpy or the dtype functions). Everything has been checked when cz_model_open returns: shapes
- * against the hyper-parameters, bounds, types. A feature that Cloze doesn't run is refused by name.
- * An open model is immutable and may be read by any number of threads.
+ * The files stay mapped as long as the model is open; tensors point into the mapping (unaligned:
+ * use memcpy or the dtype functions). Everything has been checked when cz_model_open returns:
+ * shapes against the hyper-parameters, bounds, types. A feature that Cloze doesn't run is refused
+ * by name. An open model is immutable and may be read by any number of threads.
  */
 #ifndef CZ_MODEL_MODEL_H
 #define CZ_MODEL_MODEL_H
 
-#include "json/json.h"
 #include "model/dtype.h"
 #include "tokenizer/tables.h"
+#include "json/json.h"
 
 enum cz_role {
     /* one per model */
@@ -49,14 +49,20 @@ enum cz_role {
 struct cz_tensor {
     const char *name; /* as in the file */
     enum cz_dtype dtype;
-    unsigned rank;      /* 1 or 2 */
-    uint64_t shape[2];  /* {rows, columns}, or {size, 1} */
-    const void *data;   /* NULL when the model has no such tensor */
-    size_t size;        /* bytes */
+    unsigned rank;     /* 1 or 2 */
+    uint64_t shape[2]; /* {rows, columns}, or {size, 1} */
+    const void *data;  /* NULL when the model has no such tensor */
+    size_t size;       /* bytes */
 };
 
-enum cz_rope_type { CZ_ROPE_DEFAULT, CZ_ROPE_LINEAR, CZ_ROPE_DYNAMIC, CZ_ROPE_LLAMA3,
-                    CZ_ROPE_YARN, CZ_ROPE_LONGROPE };
+enum cz_rope_type {
+    CZ_ROPE_DEFAULT,
+    CZ_ROPE_LINEAR,
+    CZ_ROPE_DYNAMIC,
+    CZ_ROPE_LLAMA3,
+    CZ_ROPE_YARN,
+    CZ_ROPE_LONGROPE
+};
 
 struct cz_rope {
     enum cz_rope_type type;
@@ -64,7 +70,7 @@ struct cz_rope {
     double factor;
     double low_freq_factor, high_freq_factor; /* llama3 */
     double beta_fast, beta_slow;              /* yarn */
-    double attention_factor;                  /* multiplies cos and sin; 1 unless the type sets it */
+    double attention_factor; /* multiplies cos and sin; 1 unless the type sets it */
     uint32_t original_context;
     uint32_t dims;             /* rotated dimensions of a head */
     const float *long_factors; /* [dims / 2] longrope, or NULL */
@@ -81,16 +87,17 @@ struct cz_hyperparameters {
     double norm_epsilon;
     enum cz_activation activation;
     struct cz_rope rope;
-    struct cz_rope local_rope;  /* for layers with a sliding window, where they differ (Gemma 3) */
+    struct cz_rope local_rope; /* for layers with a sliding window, where they differ (Gemma 3) */
     bool has_local_rope;
-    uint32_t sliding_window;    /* 0: none */
-    const uint8_t *layer_is_local; /* [layers] 1 where the window applies; NULL: everywhere if any */
+    uint32_t sliding_window; /* 0: none */
+    const uint8_t
+        *layer_is_local; /* [layers] 1 where the window applies; NULL: everywhere if any */
     const uint8_t *layer_has_rope; /* [layers]; NULL: all */
-    double attention_scale;     /* of q.k; usually head_dim^-0.5 */
-    double embedding_scale;     /* 1, or Gemma's sqrt(hidden) rounded to the model's dtype */
+    double attention_scale;        /* of q.k; usually head_dim^-0.5 */
+    double embedding_scale;        /* 1, or Gemma's sqrt(hidden) rounded to the model's dtype */
     double attention_softcap, final_softcap; /* 0: none */
-    bool qk_interleaved;        /* rows of Q and K pair neighbours (GGUF llama): undo when packing */
-    bool norm_adds_one;         /* norms multiply by 1 + w (Gemma from safetensors) */
+    bool qk_interleaved; /* rows of Q and K pair neighbours (GGUF llama): undo when packing */
+    bool norm_adds_one;  /* norms multiply by 1 + w (Gemma from safetensors) */
 };
 
 /* What generation_config.json or the file says; NAN or 0 where it says nothing. */
@@ -102,18 +109,18 @@ struct cz_generation_defaults {
 
 struct cz_model {
     struct cz_hyperparameters hyper;
-    struct cz_tensor tensors[CZ_ROLE_ATTENTION_NORM];            /* by role */
+    struct cz_tensor tensors[CZ_ROLE_ATTENTION_NORM];              /* by role */
     struct cz_tensor (*layers)[CZ_ROLES - CZ_ROLE_ATTENTION_NORM]; /* [hyper.layers] */
     const struct cz_tokenizer_tables *tokenizer;
-    struct cz_slice chat_template;  /* empty: none */
-    const uint32_t *stop_ids;       /* union of every eos the files name */
+    struct cz_slice chat_template; /* empty: none */
+    const uint32_t *stop_ids;      /* union of every eos the files name */
     size_t stop_count;
     struct cz_generation_defaults defaults;
-    const char *format;             /* "gguf" or "safetensors" */
-    const char *name;               /* general.name or _name_or_path; "" when unknown */
+    const char *format; /* "gguf" or "safetensors" */
+    const char *name;   /* general.name or _name_or_path; "" when unknown */
     uint64_t parameters;
-    size_t tensor_bytes;            /* of all tensors */
-    void *owner;                    /* mappings and arena, private to the room */
+    size_t tensor_bytes; /* of all tensors */
+    void *owner;         /* mappings and arena, private to the room */
 };
 
 /* Opens a GGUF file (or the first of its shards) or a folder that holds one model. Warnings (unused

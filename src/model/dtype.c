@@ -1,0 +1,338 @@
+/*
+ * dtype.c - block layouts of the tensor types, as ggml-common.h and ggml-quants.c of the ggml
+ * project define them; one decoder per type, from which both public forms are made.
+ *
+ * Scales are little-endian f16. "lo/hi": byte j of a run of 16 holds element j in its low and
+ * element j + 16 in its high nibble.
+ */
+#include "model/dtype.h"
+
+#include <assert.h>
+
+static const struct cz_dtype_info infos[CZ_DTYPES] = {
+    /*             name     elements bytes bits group minimum offset */
+    [CZ_F32] = {"F32", 1, 4, 0, 0, false, 0},
+    [CZ_F16] = {"F16", 1, 2, 0, 0, false, 0},
+    [CZ_BF16] = {"BF16", 1, 2, 0, 0, false, 0},
+    [CZ_Q4_0] = {"Q4_0", 32, 18, 4, 32, false, 8},
+    [CZ_Q4_1] = {"Q4_1", 32, 20, 4, 32, true, 0},
+    [CZ_Q5_0] = {"Q5_0", 32, 22, 5, 32, false, 16},
+    [CZ_Q5_1] = {"Q5_1", 32, 24, 5, 32, true, 0},
+    [CZ_Q8_0] = {"Q8_0", 32, 34, 8, 32, false, 128},
+    [CZ_Q2_K] = {"Q2_K", 256, 84, 2, 16, true, 0},
+    [CZ_Q3_K] = {"Q3_K", 256, 110, 3, 16, false, 4},
+    [CZ_Q4_K] = {"Q4_K", 256, 144, 4, 32, true, 0},
+    [CZ_Q5_K] = {"Q5_K", 256, 176, 5, 32, true, 0},
+    [CZ_Q6_K] = {"Q6_K", 256, 210, 6, 16, false, 32},
+    [CZ_IQ4_NL] = {"IQ4_NL", 32, 18, 8, 32, false, 128},
+    [CZ_IQ4_XS] = {"IQ4_XS", 256, 136, 8, 32, false, 128},
+};
+
+/* The IQ4 code book, shifted by 128. */
+static const uint8_t iq4_codes[16] = {1,   24,  45,  63,  79,  93,  106, 118,
+                                      129, 141, 153, 166, 181, 197, 217, 241};
+
+const struct cz_dtype_info *cz_dtype_info(enum cz_dtype dtype)
+{
+    assert(dtype < CZ_DTYPES);
+    return &infos[dtype];
+}
+
+bool cz_dtype_bytes(enum cz_dtype dtype, uint64_t count, size_t *bytes)
+{
+    const struct cz_dtype_info *info = cz_dtype_info(dtype);
+    uint64_t size;
+    if (count % info->block_elements ||
+        __builtin_mul_overflow(count / info->block_elements, (uint64_t)info->block_bytes, &size) ||
+        size > SIZE_MAX / 2)
+        return false;
+    *bytes = (size_t)size;
+    return true;
+}
+
+/* ---- Half precision ---- */
+
+static float float_of(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static uint32_t bits_of(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+float cz_f16_to_f32(uint16_t half)
+{
+    uint32_t sign = (uint32_t)(half & 0x8000u) << 16;
+    uint32_t exponent = (half >> 10) & 31u;
+    uint32_t fraction = half & 0x3FFu;
+    if (exponent == 31) /* infinity, NaN */
+        return float_of(sign | 0x7F800000u | fraction << 13);
+    if (exponent == 0) { /* zero, subnormal: fraction * 2^-24, exact in float */
+        float value = (float)fraction * 0x1p-24f;
+        return sign ? -value : value;
+    }
+    return float_of(sign | (exponent + 112) << 23 | fraction << 13);
+}
+
+uint16_t cz_f32_to_f16(float value)
+{
+    uint32_t bits = bits_of(value);
+    uint16_t sign = (uint16_t)(bits >> 16 & 0x8000u);
+    uint32_t magnitude = bits & 0x7FFFFFFFu;
+    if (magnitude > 0x7F800000u)
+        return (uint16_t)(sign | 0x7E00u);
+    if (magnitude >= 0x477FF000u) /* rounds to 2^16 or more */
+        return (uint16_t)(sign | 0x7C00u);
+    if (magnitude < 0x38800000u) { /* subnormal: adding 0.5 leaves multiples of 2^-24 below it */
+        float shifted = float_of(magnitude) + 0.5f;
+        return (uint16_t)(sign | (bits_of(shifted) - 0x3F000000u));
+    }
+    uint32_t odd = magnitude >> 13 & 1u;
+    return (uint16_t)(sign | ((magnitude - 0x38000000u + 0xFFFu + odd) >> 13));
+}
+
+uint16_t cz_f32_to_bf16(float value)
+{
+    uint32_t bits = bits_of(value);
+    if ((bits & 0x7FFFFFFFu) > 0x7F800000u)
+        return (uint16_t)(bits >> 16 | 0x40u);
+    return (uint16_t)((bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16);
+}
+
+/* ---- One block of each type ---- */
+
+/* Where a block's decoder writes: codes [elements], scales and minima [elements / group]. */
+struct groups {
+    uint8_t *codes;
+    float *scales, *minima;
+};
+
+static float f16_at(const uint8_t *bytes)
+{
+    return cz_f16_to_f32((uint16_t)(bytes[0] | bytes[1] << 8));
+}
+
+/* 16 bytes lo/hi to 32 codes. */
+static void nibbles(const uint8_t *bytes, uint8_t *codes)
+{
+    for (unsigned i = 0; i < 16; i++) {
+        codes[i] = bytes[i] & 15;
+        codes[i + 16] = bytes[i] >> 4;
+    }
+}
+
+/* Adds the fifth bits: bit i of the little-endian u32 belongs to element i. */
+static void fifth_bits(const uint8_t *bytes, uint8_t *codes)
+{
+    for (unsigned i = 0; i < 32; i++)
+        codes[i] |= (uint8_t)((bytes[i / 8] >> i % 8 & 1) << 4);
+}
+
+static void q4_0(const uint8_t *block, struct groups out)
+{
+    out.scales[0] = f16_at(block);
+    nibbles(block + 2, out.codes);
+}
+
+static void q4_1(const uint8_t *block, struct groups out)
+{
+    out.scales[0] = f16_at(block);
+    out.minima[0] = f16_at(block + 2);
+    nibbles(block + 4, out.codes);
+}
+
+static void q5_0(const uint8_t *block, struct groups out)
+{
+    out.scales[0] = f16_at(block);
+    nibbles(block + 6, out.codes);
+    fifth_bits(block + 2, out.codes);
+}
+
+static void q5_1(const uint8_t *block, struct groups out)
+{
+    out.scales[0] = f16_at(block);
+    out.minima[0] = f16_at(block + 2);
+    nibbles(block + 8, out.codes);
+    fifth_bits(block + 4, out.codes);
+}
+
+static void q8_0(const uint8_t *block, struct groups out)
+{
+    out.scales[0] = f16_at(block);
+    for (unsigned i = 0; i < 32; i++)
+        out.codes[i] = block[2 + i] ^ 0x80u; /* signed to offset 128 */
+}
+
+/* scales[16], qs[64], d, dmin. Group g of a half: bits 2g of its 32 bytes. */
+static void q2_k(const uint8_t *block, struct groups out)
+{
+    float d = f16_at(block + 80), dmin = f16_at(block + 82);
+    for (unsigned i = 0; i < 16; i++) {
+        out.scales[i] = d * (float)(block[i] & 15);
+        out.minima[i] = -dmin * (float)(block[i] >> 4);
+    }
+    for (unsigned i = 0; i < 256; i++)
+        out.codes[i] = block[16 + i / 128 * 32 + i % 32] >> i % 128 / 32 * 2 & 3;
+}
+
+/* hmask[32], qs[64], scales[12], d. The third bit of 32-group g is bit g of hmask. */
+static void q3_k(const uint8_t *block, struct groups out)
+{
+    const uint8_t *high = block, *low = block + 32, *packed = block + 96;
+    float d = f16_at(block + 108);
+    for (unsigned i = 0; i < 16; i++) {
+        unsigned scale = (packed[i % 8] >> i / 8 * 4 & 15u) | (packed[8 + i % 4] >> i / 4 * 2 & 3u)
+                                                                  << 4;
+        out.scales[i] = d * (float)((int)scale - 32);
+    }
+    for (unsigned i = 0; i < 256; i++) {
+        unsigned code = low[i / 128 * 32 + i % 32] >> i % 128 / 32 * 2 & 3u;
+        out.codes[i] = (uint8_t)(code | (high[i % 32] >> i / 32 & 1u) << 2);
+    }
+}
+
+/* The 6-bit scale and minimum of sub-block j < 8 from the 12 bytes that Q4_K and Q5_K share. */
+static void k_scale(const uint8_t *packed, unsigned j, uint8_t *scale, uint8_t *minimum)
+{
+    if (j < 4) {
+        *scale = packed[j] & 63;
+        *minimum = packed[j + 4] & 63;
+    } else {
+        *scale = (uint8_t)((packed[j + 4] & 15) | packed[j - 4] >> 6 << 4);
+        *minimum = (uint8_t)(packed[j + 4] >> 4 | packed[j] >> 6 << 4);
+    }
+}
+
+static void k_scales(const uint8_t *block, struct groups out)
+{
+    float d = f16_at(block), dmin = f16_at(block + 2);
+    for (unsigned j = 0; j < 8; j++) {
+        uint8_t scale, minimum;
+        k_scale(block + 4, j, &scale, &minimum);
+        out.scales[j] = d * (float)scale;
+        out.minima[j] = -dmin * (float)minimum;
+    }
+}
+
+/* d, dmin, scales[12], qs[128]: per 64 elements 32 bytes, low nibbles first. */
+static void q4_k(const uint8_t *block, struct groups out)
+{
+    k_scales(block, out);
+    for (unsigned i = 0; i < 256; i++)
+        out.codes[i] = block[16 + i / 64 * 32 + i % 32] >> i % 64 / 32 * 4 & 15;
+}
+
+/* d, dmin, scales[12], qh[32], qs[128]: bit i / 32 of qh[i % 32] is the fifth bit. */
+static void q5_k(const uint8_t *block, struct groups out)
+{
+    k_scales(block, out);
+    for (unsigned i = 0; i < 256; i++) {
+        unsigned low = block[48 + i / 64 * 32 + i % 32] >> i % 64 / 32 * 4 & 15u;
+        out.codes[i] = (uint8_t)(low | (block[16 + i % 32] >> i / 32 & 1u) << 4);
+    }
+}
+
+/* ql[128], qh[64], int8 scales[16], d. Per 128 elements: group g of 32 takes nibble g / 2 of
+ * ql[l + 32 * (g % 2)] and bits 2g of qh[l]. */
+static void q6_k(const uint8_t *block, struct groups out)
+{
+    float d = f16_at(block + 208);
+    for (unsigned i = 0; i < 16; i++)
+        out.scales[i] = d * (float)(int8_t)block[192 + i];
+    for (unsigned i = 0; i < 256; i++) {
+        unsigned half = i / 128, group = i % 128 / 32, l = i % 32;
+        unsigned low = block[half * 64 + group % 2 * 32 + l] >> group / 2 * 4 & 15u;
+        unsigned high = block[128 + half * 32 + l] >> group * 2 & 3u;
+        out.codes[i] = (uint8_t)(low | high << 4);
+    }
+}
+
+static void iq4_nl(const uint8_t *block, struct groups out)
+{
+    out.scales[0] = f16_at(block);
+    nibbles(block + 2, out.codes);
+    for (unsigned i = 0; i < 32; i++)
+        out.codes[i] = iq4_codes[out.codes[i]];
+}
+
+/* d, u16 scales_h, scales_l[4], qs[128]: each 16 bytes lo/hi for 32 elements. */
+static void iq4_xs(const uint8_t *block, struct groups out)
+{
+    float d = f16_at(block);
+    unsigned high = block[2] | (unsigned)block[3] << 8;
+    for (unsigned j = 0; j < 8; j++) {
+        unsigned scale = (block[4 + j / 2] >> j % 2 * 4 & 15u) | (high >> 2 * j & 3u) << 4;
+        out.scales[j] = d * (float)((int)scale - 32);
+        nibbles(block + 8 + 16 * j, out.codes + 32 * j);
+    }
+    for (unsigned i = 0; i < 256; i++)
+        out.codes[i] = iq4_codes[out.codes[i]];
+}
+
+static void (*const decoders[CZ_DTYPES])(const uint8_t *block, struct groups out) = {
+    [CZ_Q4_0] = q4_0, [CZ_Q4_1] = q4_1, [CZ_Q5_0] = q5_0,     [CZ_Q5_1] = q5_1,
+    [CZ_Q8_0] = q8_0, [CZ_Q2_K] = q2_k, [CZ_Q3_K] = q3_k,     [CZ_Q4_K] = q4_k,
+    [CZ_Q5_K] = q5_k, [CZ_Q6_K] = q6_k, [CZ_IQ4_NL] = iq4_nl, [CZ_IQ4_XS] = iq4_xs,
+};
+
+/* ---- The public forms ---- */
+
+void cz_dtype_to_groups(enum cz_dtype dtype, const void *blocks, size_t count, uint8_t *codes,
+                        float *scales, float *minima)
+{
+    const struct cz_dtype_info *info = cz_dtype_info(dtype);
+    assert(info->bits && count % info->block_elements == 0);
+    unsigned groups = info->block_elements / info->group;
+    const uint8_t *block = blocks;
+    for (size_t i = 0; i < count / info->block_elements; i++) {
+        decoders[dtype](block, (struct groups){codes, scales, minima});
+        block += info->block_bytes;
+        codes += info->block_elements;
+        scales += groups;
+        if (info->has_minimum)
+            minima += groups;
+    }
+}
+
+static void floats_to_f32(enum cz_dtype dtype, const uint8_t *values, size_t count, float *out)
+{
+    if (dtype == CZ_F32) {
+        memcpy(out, values, count * sizeof *out);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint16_t value = (uint16_t)(values[2 * i] | values[2 * i + 1] << 8);
+        out[i] = dtype == CZ_F16 ? cz_f16_to_f32(value) : cz_bf16_to_f32(value);
+    }
+}
+
+static void block_to_f32(enum cz_dtype dtype, const uint8_t *block, float *out)
+{
+    const struct cz_dtype_info *info = cz_dtype_info(dtype);
+    uint8_t codes[256];
+    float scales[16], minima[16] = {0};
+    decoders[dtype](block, (struct groups){codes, scales, minima});
+    for (unsigned i = 0; i < info->block_elements; i++) {
+        unsigned group = i / info->group;
+        out[i] = (float)((int)codes[i] - (int)info->offset) * scales[group] + minima[group];
+    }
+}
+
+void cz_dtype_to_f32(enum cz_dtype dtype, const void *blocks, size_t count, float *out)
+{
+    const struct cz_dtype_info *info = cz_dtype_info(dtype);
+    assert(count % info->block_elements == 0);
+    if (!info->bits) {
+        floats_to_f32(dtype, blocks, count, out);
+        return;
+    }
+    for (size_t i = 0; i < count; i += info->block_elements)
+        block_to_f32(dtype, (const uint8_t *)blocks + i / info->block_elements * info->block_bytes,
+                     out + i);
+}
