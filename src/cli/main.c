@@ -1,10 +1,7 @@
-/* main.c - the program `cloze`: finds the verb and runs it. */
-#include "cloze.h"
+/* main.c - the program `cloze`. */
+#include "cli/verb.h"
 
-#include <stdio.h>
-
-int main(void)
+int main(int count, char **words)
 {
-    printf("cloze %s\n", cloze_version());
-    return 0;
+    return cz_cli_main(count, words);
 }
