@@ -77,7 +77,7 @@ struct cz_rope {
     const float *short_factors;
 };
 
-enum cz_activation { CZ_ACTIVATION_SILU, CZ_ACTIVATION_GELU_TANH };
+enum cz_activation_function { CZ_ACTIVATION_SILU, CZ_ACTIVATION_GELU_TANH };
 
 struct cz_hyperparameters {
     char architecture[32]; /* llama (Mistral too), qwen2, qwen3, gemma3_text, smollm3, phi3 */
@@ -85,7 +85,7 @@ struct cz_hyperparameters {
     uint32_t hidden, intermediate, layers, heads, kv_heads, head_dim;
     uint32_t context;
     double norm_epsilon;
-    enum cz_activation activation;
+    enum cz_activation_function activation;
     struct cz_rope rope;
     struct cz_rope local_rope; /* for layers with a sliding window, where they differ (Gemma 3) */
     bool has_local_rope;

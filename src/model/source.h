@@ -66,7 +66,7 @@ struct cz_architecture {
     bool fused;                 /* qkv and gate_up are one matrix each */
     bool tied_by_default;       /* when config.json doesn't say */
     bool norm_adds_one_in_hf;
-    enum cz_activation activation;
+    enum cz_activation_function activation;
 };
 
 /* By general.architecture or model_type; NULL when Cloze doesn't know it. */
