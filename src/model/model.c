@@ -23,6 +23,32 @@ void cz_model_close(struct cz_model *model)
     free(files);
 }
 
+cloze_status cz_model_add_stops(struct cz_model_files *files, const uint32_t *ids, size_t count,
+                                const char *path, struct cloze_error *error)
+{
+    struct cz_model *model = &files->model;
+    uint32_t *all = CZ_ARENA_ARRAY(&files->arena, uint32_t, model->stop_count + count + 1);
+    if (!all)
+        return cz_fail_memory(error, path);
+    size_t used = model->stop_count;
+    if (used)
+        memcpy(all, model->stop_ids, used * sizeof *all);
+    for (size_t i = 0; i < count; i++) {
+        if (ids[i] >= model->hyper.vocab)
+            return cz_fail(error, CLOZE_CORRUPT, path,
+                           "end token %u is beyond the vocabulary of %u", ids[i],
+                           model->hyper.vocab);
+        size_t same = 0;
+        while (same < used && all[same] != ids[i])
+            same++;
+        all[used] = ids[i];
+        used += same == used;
+    }
+    model->stop_ids = all;
+    model->stop_count = used;
+    return CLOZE_OK;
+}
+
 /* What a folder holds, as far as the choice of the format needs it. */
 struct folder {
     struct cz_buffer gguf; /* the name of the only GGUF file, or of the first shard */

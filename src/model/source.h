@@ -97,6 +97,10 @@ struct cz_binding {
 cloze_status cz_model_bind(struct cz_model_files *files, struct cz_source *source,
                            const struct cz_binding *binding, struct cloze_error *error);
 
+/* Adds ids to model->stop_ids, each once; an id beyond the vocabulary is CLOZE_CORRUPT. */
+cloze_status cz_model_add_stops(struct cz_model_files *files, const uint32_t *ids, size_t count,
+                                const char *path, struct cloze_error *error);
+
 /* ---- The formats ---- */
 
 /* A GGUF file or the first of its shards. */
