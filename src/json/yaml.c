@@ -346,6 +346,7 @@ static cloze_status read_children(struct reader *reader, bool mapping, unsigned 
         status = next_event(reader, &event);
         if (status)
             break;
+        uint32_t line = (uint32_t)event.start_mark.line + 1; /* of a member: its key's */
         bool end = event.type == YAML_MAPPING_END_EVENT || event.type == YAML_SEQUENCE_END_EVENT;
         if (!end) {
             child = CZ_ARENA_NEW(reader->arena, struct cz_json);
@@ -365,6 +366,7 @@ static cloze_status read_children(struct reader *reader, bool mapping, unsigned 
         yaml_event_delete(&event);
         if (end || status)
             break;
+        child->offset = line;
         *tail = child;
         tail = &child->next;
         parent->count++;

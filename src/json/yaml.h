@@ -8,8 +8,8 @@
  * infinity and NaN, several documents. Aliases are allowed while the tree with all of them expanded
  * has at most CZ_YAML_MAXIMUM_NODES nodes.
  *
- * In a tree read from YAML the member `offset` is the line, counted from 1; nothing points into the
- * source text.
+ * In a tree read from YAML the member `offset` is the line, counted from 1, of a member the line of
+ * its key; nothing points into the source text.
  */
 #ifndef CZ_JSON_YAML_H
 #define CZ_JSON_YAML_H
