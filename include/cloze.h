@@ -71,6 +71,231 @@ CLOZE_API const char *cloze_status_name(cloze_status status);
 /* The library's version, equal to CLOZE_VERSION of the header it was built with. */
 CLOZE_API const char *cloze_version(void);
 
+/* ---- 4. Services ---------------------------------------------------------------------------- */
+
+/*
+ * A service is a table: endpoints with typed arguments and a handler each. Validation, the
+ * documents (/schema.json, /docs.json), the Swagger UI and the clients' signatures are derived from
+ * it. A folder with a service.c like this one is served by `cloze serve FOLDER`:
+ *
+ *     #include <cloze.h>
+ *
+ *     static cloze_status generate(struct cloze_call *call)
+ *     {
+ *         return cloze_generate_json(call, cloze_arg_string(call, "prompt"),
+ *                                    cloze_arg_string(call, "json_schema"));
+ *     }
+ *
+ *     CLOZE_SERVICE(Outlines, .timeout_s = 300)
+ *     CLOZE_ENDPOINT(Outlines, generate, CLOZE_OBJECT,
+ *                    CLOZE_STRING("prompt", .fallback = "Give me a character description."),
+ *                    CLOZE_STRING("json_schema", .optional = true,
+ *                                 .fallback_file = "character.schema.json"),
+ *                    CLOZE_SAMPLING)
+ */
+
+enum cloze_type {
+    CLOZE_STRING = 1,
+    CLOZE_INT,    /* 64 bits */
+    CLOZE_NUMBER, /* a double */
+    CLOZE_BOOL,
+    CLOZE_OBJECT, /* any JSON object */
+    CLOZE_ARRAY,  /* any JSON array */
+    CLOZE_JSON    /* any JSON value */
+};
+
+/* Bounds of a number, both included. */
+struct cloze_range {
+    bool has_minimum, has_maximum;
+    double minimum, maximum;
+};
+
+/* One argument of an endpoint. All text is borrowed and lives as long as the service. */
+struct cloze_parameter {
+    const char *name; /* [A-Za-z_][A-Za-z0-9_]* */
+    enum cloze_type type;
+    const char *description;   /* NULL: none */
+    bool optional;             /* null is allowed, and is the value when nothing else is given */
+    const char *fallback;      /* the value when absent: text of a string, else JSON; NULL: none */
+    const char *fallback_file; /* the fallback's file, relative to the service's folder */
+    struct cloze_range range;  /* CLOZE_INT and CLOZE_NUMBER */
+    const char *const *choices; /* CLOZE_STRING: the allowed texts, NULL-terminated; NULL: any */
+    bool json_text; /* CLOZE_STRING: a JSON value is accepted too and becomes its text */
+};
+
+struct cloze_call; /* one request; lives until its handler returns, used by that thread only */
+
+/*
+ * Answers one request. It may block; each call runs on a thread of a bounded pool, several at a
+ * time. It sets one result and returns CLOZE_OK, or returns another status, whose message and
+ * HTTP code come from cloze_call_fail or from the Cloze function that failed.
+ */
+typedef cloze_status cloze_handler(struct cloze_call *call);
+
+struct cloze_endpoint {
+    const char *name;        /* [A-Za-z_][A-Za-z0-9_]* */
+    const char *route;       /* NULL: "/" + name */
+    const char *description; /* NULL: none */
+    enum cloze_type output;
+    cloze_handler *handler;
+    const struct cloze_parameter *parameters; /* [parameter_count] */
+    size_t parameter_count;
+    const void *context; /* the handler's own: cloze_call_context */
+    struct cloze_endpoint *next;
+};
+
+struct cloze_service {
+    unsigned abi; /* CLOZE_SERVICE_ABI */
+    const char *name;
+    const char *description;  /* NULL: none */
+    const char *model;        /* a tag of the model store; NULL: the default model */
+    unsigned timeout_s;       /* until the first byte of an answer; 0: 60 */
+    unsigned max_concurrency; /* requests in work at once; 0: 64 */
+    unsigned max_queue;       /* requests that may wait beyond those; 0: 1,024 */
+    double gpu;               /* declared for other platforms; Cloze computes on the CPU, says so */
+    const char *gpu_type;
+    struct cloze_endpoint *endpoints; /* in the order of definition */
+};
+
+#define CLOZE_SERVICE_ABI 1u
+
+/* Defines the service of a service.c; once, before its endpoints. */
+#define CLOZE_SERVICE(service_name, ...)                                                           \
+    static struct cloze_service cloze_service_##service_name = {                                   \
+        .abi = CLOZE_SERVICE_ABI, .name = #service_name, __VA_ARGS__};                             \
+    extern CLOZE_API struct cloze_service *const cloze_exported_service;                           \
+    CLOZE_API struct cloze_service *const cloze_exported_service = &cloze_service_##service_name;
+
+/* Adds the endpoint `function` with an enum cloze_type as output, then its parameters. */
+#define CLOZE_ENDPOINT(service_name, function, output_type, ...)                                   \
+    static const struct cloze_parameter cloze_parameters_##function[] = {{0}, __VA_ARGS__};        \
+    static struct cloze_endpoint cloze_endpoint_##function = {                                     \
+        .name = #function,                                                                         \
+        .output = (output_type),                                                                   \
+        .handler = (function),                                                                     \
+        .parameters = cloze_parameters_##function + 1,                                             \
+        .parameter_count =                                                                         \
+            sizeof cloze_parameters_##function / sizeof cloze_parameters_##function[0] - 1};       \
+    __attribute__((constructor)) static void cloze_add_##function(void)                            \
+    {                                                                                              \
+        struct cloze_endpoint **end = &cloze_service_##service_name.endpoints;                     \
+        while (*end)                                                                               \
+            end = &(*end)->next;                                                                   \
+        *end = &cloze_endpoint_##function;                                                         \
+    }
+
+/* Parameters: the name, then designated members of struct cloze_parameter. */
+#define CLOZE_PARAMETER_(kind, ...) {.type = kind, .name = __VA_ARGS__}
+#define CLOZE_STRING(...) CLOZE_PARAMETER_(CLOZE_STRING, __VA_ARGS__)
+#define CLOZE_INT(...) CLOZE_PARAMETER_(CLOZE_INT, __VA_ARGS__)
+#define CLOZE_NUMBER(...) CLOZE_PARAMETER_(CLOZE_NUMBER, __VA_ARGS__)
+#define CLOZE_BOOL(...) CLOZE_PARAMETER_(CLOZE_BOOL, __VA_ARGS__)
+#define CLOZE_OBJECT(...) CLOZE_PARAMETER_(CLOZE_OBJECT, __VA_ARGS__)
+#define CLOZE_ARRAY(...) CLOZE_PARAMETER_(CLOZE_ARRAY, __VA_ARGS__)
+#define CLOZE_JSON(...) CLOZE_PARAMETER_(CLOZE_JSON, __VA_ARGS__)
+
+#define CLOZE_RANGE(low, high) {true, true, (low), (high)}
+#define CLOZE_AT_LEAST(low) {true, false, (low), 0}
+#define CLOZE_CHOICES(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+/* The parameters that every generation takes; cloze_generate reads them from the call. */
+#define CLOZE_SAMPLING                                                                             \
+    CLOZE_NUMBER("temperature", .optional = true, .range = CLOZE_RANGE(0, 100),                    \
+                 .description = "Randomness: 0 is greedy. Default: the model's own setting."),     \
+    CLOZE_NUMBER("top_p", .optional = true, .range = CLOZE_RANGE(0, 1),                            \
+                 .description = "Sample from the likeliest tokens of this total probability."),    \
+    CLOZE_INT("seed", .optional = true,                                                            \
+              .description = "The same seed gives the same answer."),                              \
+    CLOZE_INT("max_tokens", .optional = true, .range = CLOZE_AT_LEAST(1),                          \
+              .description = "Upper bound of the answer's tokens. Default: 1,024, or what the "    \
+                             "context has left.")
+
+/*
+ * Arguments of a call: valid by their type, range and choices, fallbacks filled in. A null argument
+ * reads as NULL, 0 or false. Text lives as long as the call. A name that the endpoint does not
+ * declare, or another type, is a defect of the handler: the call then fails with CLOZE_INTERNAL,
+ * whatever the handler returns.
+ */
+CLOZE_API const char *cloze_arg_string(struct cloze_call *call, const char *name);
+CLOZE_API int64_t cloze_arg_int(struct cloze_call *call, const char *name);
+CLOZE_API double cloze_arg_number(struct cloze_call *call, const char *name); /* also of an int */
+CLOZE_API bool cloze_arg_bool(struct cloze_call *call, const char *name);
+/* Any argument as JSON text. */
+CLOZE_API const char *cloze_arg_json(struct cloze_call *call, const char *name);
+CLOZE_API bool cloze_arg_is_null(struct cloze_call *call, const char *name);
+
+/* The endpoint's `context`. */
+CLOZE_API const void *cloze_call_context(const struct cloze_call *call);
+/* Whether the client left or the deadline passed: a long handler should return then. */
+CLOZE_API bool cloze_call_is_cancelled(const struct cloze_call *call);
+
+/* Results; the text is copied and the last one counts. CLOZE_INTERNAL when the value does not have
+ * the endpoint's output type. */
+CLOZE_API cloze_status cloze_return_string(struct cloze_call *call, const char *text);
+CLOZE_API cloze_status cloze_return_int(struct cloze_call *call, int64_t value);
+CLOZE_API cloze_status cloze_return_number(struct cloze_call *call, double value);
+CLOZE_API cloze_status cloze_return_bool(struct cloze_call *call, bool value);
+CLOZE_API cloze_status cloze_return_json(struct cloze_call *call, const char *json);
+
+/* Refuses the call: `http_status` 400..599 and a message for the client (5xx: for the log only).
+ * Returns a status for the handler to return. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 3, 4)))
+#endif
+CLOZE_API cloze_status
+cloze_call_fail(struct cloze_call *call, int http_status, const char *format, ...);
+
+/* What to generate. At most one of the constraints is set; none: free text. */
+struct cloze_generation {
+    const char *prompt;      /* the user's message, through the model's chat template */
+    bool raw;                /* the prompt is the model's input as it is */
+    const char *system;      /* a system message; NULL: none */
+    const char *json_schema; /* JSON text of a schema */
+    bool json_object;        /* any JSON object */
+    const char *regex;       /* the whole answer matches */
+    const char *choices;     /* a JSON array of strings, one of which is the answer */
+    const char *type;        /* "int", "float", "bool", "date", ... */
+};
+
+/* Generates an answer and makes it the call's result. Temperature, top_p, seed and max_tokens are
+ * the call's arguments of those names, where the endpoint declares them. */
+CLOZE_API cloze_status cloze_generate(struct cloze_call *call,
+                                      const struct cloze_generation *generation);
+/* The same by a schema; NULL: any JSON object. */
+CLOZE_API cloze_status cloze_generate_json(struct cloze_call *call, const char *prompt,
+                                           const char *json_schema);
+/* Free text as the call's result. */
+CLOZE_API cloze_status cloze_generate_text(struct cloze_call *call, const char *prompt);
+/* Generates without setting the result: *text is owned by the call and lives as long. */
+CLOZE_API cloze_status cloze_generate_into(struct cloze_call *call,
+                                           const struct cloze_generation *generation,
+                                           const char **text);
+
+/* ---- 5. The client -------------------------------------------------------------------------- */
+
+/* A Cloze or BentoML service at a URL. One thread at a time. */
+struct cloze_client;
+
+struct cloze_client_options {
+    const char *api_key; /* sent as "Authorization: Bearer"; NULL: none */
+    unsigned timeout_s;  /* of one call; 0: 600 */
+};
+
+/* Reads the service's /schema.json. `url` is "http://host:port", with a path where the service has
+ * one; `options` may be NULL. The caller closes the client. */
+CLOZE_API cloze_status cloze_client_open(const char *url, const struct cloze_client_options *options,
+                                         struct cloze_client **out, struct cloze_error *error);
+CLOZE_API void cloze_client_close(struct cloze_client *client);
+/* The service's /schema.json; lives as long as the client. */
+CLOZE_API const char *cloze_client_schema(const struct cloze_client *client);
+
+/* Calls an endpoint with a JSON object of arguments (NULL: none). *answer is the body, owned by the
+ * client, valid until its next call; also set, when the service refused, to the refusal's body.
+ * *http_status may be NULL. */
+CLOZE_API cloze_status cloze_client_call(struct cloze_client *client, const char *endpoint,
+                                         const char *arguments, const char **answer,
+                                         int *http_status, struct cloze_error *error);
+
 #ifdef __cplusplus
 }
 #endif
