@@ -1,0 +1,44 @@
+/* epilogue.h - what every matmul shares: which panels, and how sums become results. */
+#ifndef CZ_KERNELS_EPILOGUE_H
+#define CZ_KERNELS_EPILOGUE_H
+
+#include "kernels/layout.h"
+#include "kernels/packed_private.h"
+
+/* The panel that entry `entry` of the range stands for. */
+static inline uint32_t entry_panel(const struct cz_matmul *m, uint32_t entry)
+{
+    return m->panels ? m->panels[entry] : entry;
+}
+
+/* Rows of the weights in a panel: 16 but for the last. */
+static inline uint32_t panel_rows(const struct cz_matmul *m, uint32_t panel)
+{
+    uint32_t left = m->weights->rows - panel * CZ_PANEL_ROWS;
+    return left < CZ_PANEL_ROWS ? left : CZ_PANEL_ROWS;
+}
+
+static inline const void *activation_record(const struct cz_matmul *m, uint32_t row)
+{
+    size_t bytes = cz_activation_bytes(cz_packed_activation(m->weights), m->weights->columns);
+    return (const char *)m->activations + row * bytes;
+}
+
+/* sums[16] of activation row `row` and one panel: multiplied, biased, accumulated, stored. */
+static inline void store_sums(const struct cz_matmul *m, uint32_t row, uint32_t entry,
+                              const float *sums)
+{
+    uint32_t panel = entry_panel(m, entry), rows = panel_rows(m, panel);
+    float multiplier = cz_packed_multiplier(m->weights, panel);
+    float *out = m->out + row * m->out_stride + (size_t)entry * CZ_PANEL_ROWS;
+    for (uint32_t r = 0; r < rows; r++) {
+        float value = sums[r] * multiplier;
+        if (m->bias)
+            value += m->bias[panel * CZ_PANEL_ROWS + r];
+        if (m->accumulate)
+            value += out[r];
+        out[r] = value;
+    }
+}
+
+#endif

@@ -1,0 +1,151 @@
+/* kernels.c - choosing a table, and what does not depend on the instruction set. */
+#include "kernels/kernels.h"
+
+#include "base/size.h"
+#include "kernels/layout.h"
+#include "kernels/tables.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Slowest first; NULL where the CPU can't. */
+static const struct cz_kernels *supported(uint32_t index)
+{
+    switch (index) {
+    case 0:
+        return &cz_kernels_portable;
+    default:
+        return NULL;
+    }
+}
+
+enum { TABLES = 1 };
+
+const struct cz_kernels *cz_kernels_at(uint32_t index)
+{
+    for (uint32_t i = 0; i < TABLES; i++) {
+        const struct cz_kernels *kernels = supported(i);
+        if (kernels && index-- == 0)
+            return kernels;
+    }
+    return NULL;
+}
+
+cloze_status cz_kernels_select(const struct cz_kernels **out, struct cloze_error *error)
+{
+    const char *wanted = getenv("CLOZE_KERNELS");
+    const struct cz_kernels *kernels;
+    char names[160] = "";
+    for (uint32_t i = 0; (kernels = cz_kernels_at(i)); i++) {
+        if (!wanted || !*wanted || strcmp(wanted, kernels->name) == 0)
+            *out = kernels;
+        if (wanted && strcmp(wanted, kernels->name) == 0)
+            return CLOZE_OK;
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", kernels->name);
+    }
+    if (wanted && *wanted)
+        return cz_fail(error, CLOZE_UNSUPPORTED, "CLOZE_KERNELS",
+                       "this CPU has no kernels '%s'; it has: %s", wanted, names);
+    return CLOZE_OK;
+}
+
+static uint32_t padded_columns(uint32_t columns)
+{
+    return (uint32_t)cz_size_align(columns, CZ_BLOCK_COLUMNS);
+}
+
+size_t cz_activation_bytes(enum cz_activation kind, uint32_t columns)
+{
+    uint32_t padded = padded_columns(columns);
+    size_t bytes = kind == CZ_ACTIVATION_BF16 ? (size_t)padded * 2 : cz_record_bytes(padded);
+    return cz_size_align(bytes, CZ_PACKED_ALIGNMENT);
+}
+
+size_t cz_kv_tile_bytes(enum cz_kv_form form, uint32_t head_dim)
+{
+    size_t arrays = 2 * (size_t)CZ_KV_POSITIONS * head_dim * cz_kv_element_bytes(form);
+    size_t scales = form == CZ_KV_FORM_INT8 ? 2 * CZ_KV_POSITIONS * sizeof(float) : 0;
+    return cz_size_align(arrays + scales, CZ_PACKED_ALIGNMENT);
+}
+
+struct cz_range cz_attention_chunks(const struct cz_attention *attention)
+{
+    uint32_t first = attention->first_position + 1;
+    first = attention->window && first > attention->window ? first - attention->window : 0;
+    uint32_t last = attention->first_position + attention->rows - 1;
+    return (struct cz_range){first / CZ_ATTENTION_CHUNK, last / CZ_ATTENTION_CHUNK + 1};
+}
+
+size_t cz_attention_scratch(uint32_t head_dim)
+{
+    return 2 * (size_t)CZ_ATTENTION_ROWS * head_dim;
+}
+
+void cz_attend(const struct cz_kernels *kernels, const struct cz_attention *attention,
+               float *scratch, float *out, size_t out_stride)
+{
+    uint32_t vectors = attention->rows * attention->heads;
+    struct cz_attention_part sum = {.values = scratch}, part = {
+        .values = scratch + (size_t)CZ_ATTENTION_ROWS * attention->head_dim};
+    struct cz_range chunks = cz_attention_chunks(attention);
+    kernels->attend_chunk(attention, chunks.first, &sum);
+    for (uint32_t chunk = chunks.first + 1; chunk < chunks.end; chunk++) {
+        kernels->attend_chunk(attention, chunk, &part);
+        kernels->attend_merge(&sum, &part, vectors, attention->head_dim);
+    }
+    for (uint32_t row = 0; row < attention->rows; row++) {
+        struct cz_attention_part of_row = sum;
+        uint32_t first = row * attention->heads;
+        memmove(of_row.sum, sum.sum + first, attention->heads * sizeof(float));
+        of_row.values = sum.values + (size_t)first * attention->head_dim;
+        kernels->attend_finish(&of_row, attention->heads, attention->head_dim,
+                               out + row * out_stride, attention->head_dim);
+    }
+}
+
+/* Entries (panels or list entries) of one product. */
+static uint32_t entries(const struct cz_matmul *m)
+{
+    return m->panels ? m->panel_count : cz_packed_panels(m->weights);
+}
+
+enum {
+    GRAIN_BYTES = 48 << 10, /* of weights that one worker takes at a time */
+    PIECES_PER_WORKER = 4,  /* at least, so that nobody waits long for the last one */
+};
+
+/* Panels of one piece: an even number, because tiles are two panels high. */
+static uint32_t grain_of(const struct cz_matmul *m, uint32_t workers)
+{
+    uint32_t total = entries(m), most = total / (workers * PIECES_PER_WORKER);
+    uint32_t grain = (uint32_t)(GRAIN_BYTES / cz_packed_panel_bytes(m->weights));
+    grain = grain < most ? grain : most;
+    return grain < 2 ? 2 : grain & ~1u;
+}
+
+void cz_matmul_run(const struct cz_kernels *kernels, struct cz_worker *worker,
+                   const struct cz_matmul *list, uint32_t count)
+{
+    uint32_t pieces = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t grain = grain_of(&list[i], worker->count);
+        pieces += (entries(&list[i]) + grain - 1) / grain;
+    }
+    struct cz_range range;
+    while (cz_worker_take(worker, pieces, 1, &range)) {
+        uint32_t piece = range.first;
+        for (uint32_t i = 0; i < count; i++) {
+            uint32_t total = entries(&list[i]), grain = grain_of(&list[i], worker->count);
+            uint32_t here = (total + grain - 1) / grain;
+            if (piece < here) {
+                uint32_t first = piece * grain, left = total - first;
+                kernels->matmul(&list[i],
+                                (struct cz_range){first, first + (left < grain ? left : grain)});
+                break;
+            }
+            piece -= here;
+        }
+    }
+}

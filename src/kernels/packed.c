@@ -1,0 +1,196 @@
+/* packed.c - sizes of packed matrices, and reading them back. */
+#include "kernels/packed_private.h"
+
+#include "base/size.h"
+
+#include <string.h>
+
+const uint8_t CZ_PACKED_TABLE[16] = {1,   24,  45,  63,  79,  93,  106, 118,
+                                     129, 141, 153, 166, 181, 197, 217, 241};
+
+/* Bytes of the codes of one block, by width. */
+static const uint16_t CODE_BYTES[CZ_WIDTHS] = {
+    [CZ_WIDTH_BF16] = 1024, [CZ_WIDTH_2] = 128,     [CZ_WIDTH_3] = 192,
+    [CZ_WIDTH_4] = 256,     [CZ_WIDTH_5] = 320,     [CZ_WIDTH_6] = 384,
+    [CZ_WIDTH_8] = 512,     [CZ_WIDTH_4_TABLE] = 256,
+};
+
+cloze_status cz_packed_check(const struct cz_packed *matrix, struct cloze_error *error)
+{
+    if (matrix->rows == 0 || matrix->rows > CZ_PACKED_MAX_ROWS)
+        return cz_fail(error, CLOZE_LIMIT, NULL, "a matrix has 1 to %d rows, not %u",
+                       CZ_PACKED_MAX_ROWS, matrix->rows);
+    if (matrix->columns == 0 || matrix->columns > CZ_PACKED_MAX_COLUMNS)
+        return cz_fail(error, CLOZE_LIMIT, NULL, "a matrix has 1 to %d columns, not %u",
+                       CZ_PACKED_MAX_COLUMNS, matrix->columns);
+    if ((unsigned)matrix->width >= CZ_WIDTHS)
+        return cz_fail(error, CLOZE_INVALID, NULL, "unknown packed width %d", (int)matrix->width);
+    if (matrix->width == CZ_WIDTH_BF16)
+        return CLOZE_OK;
+    if (matrix->group != 16 && matrix->group != 32)
+        return cz_fail(error, CLOZE_INVALID, NULL, "groups are of 16 or 32 columns, not %u",
+                       matrix->group);
+    if (matrix->columns % matrix->group)
+        return cz_fail(error, CLOZE_INVALID, NULL, "%u columns are not whole groups of %u",
+                       matrix->columns, matrix->group);
+    if (matrix->offset > 128 || (matrix->has_minimum && matrix->offset))
+        return cz_fail(error, CLOZE_INVALID, NULL, "code offset %u is not possible here",
+                       matrix->offset);
+    return CLOZE_OK;
+}
+
+uint32_t cz_packed_panels(const struct cz_packed *matrix)
+{
+    return (matrix->rows + CZ_PANEL_ROWS - 1) / CZ_PANEL_ROWS;
+}
+
+uint32_t cz_packed_blocks(const struct cz_packed *matrix)
+{
+    return (matrix->columns + CZ_BLOCK_COLUMNS - 1) / CZ_BLOCK_COLUMNS;
+}
+
+size_t cz_packed_scale_bytes(const struct cz_packed *matrix)
+{
+    if (matrix->width == CZ_WIDTH_BF16)
+        return 0;
+    return (size_t)(CZ_BLOCK_COLUMNS / matrix->group) * CZ_PANEL_ROWS * sizeof(uint16_t) *
+           (matrix->has_minimum ? 2 : 1);
+}
+
+size_t cz_packed_block_bytes(const struct cz_packed *matrix)
+{
+    return cz_packed_scale_bytes(matrix) + CODE_BYTES[matrix->width];
+}
+
+size_t cz_packed_panel_bytes(const struct cz_packed *matrix)
+{
+    return cz_packed_blocks(matrix) * cz_packed_block_bytes(matrix);
+}
+
+/* Offset of panel 0: the multipliers, padded. */
+static size_t header_bytes(const struct cz_packed *matrix)
+{
+    if (matrix->width == CZ_WIDTH_BF16)
+        return 0;
+    return cz_size_align(cz_packed_panels(matrix) * sizeof(float), CZ_PACKED_ALIGNMENT);
+}
+
+size_t cz_packed_size(const struct cz_packed *matrix)
+{
+    return cz_size_align(header_bytes(matrix) +
+                             cz_packed_panels(matrix) * cz_packed_panel_bytes(matrix),
+                         CZ_PACKED_ALIGNMENT);
+}
+
+const unsigned char *cz_packed_panel(const struct cz_packed *matrix, uint32_t panel)
+{
+    return matrix->data + header_bytes(matrix) + panel * cz_packed_panel_bytes(matrix);
+}
+
+float cz_packed_multiplier(const struct cz_packed *matrix, uint32_t panel)
+{
+    if (matrix->width == CZ_WIDTH_BF16)
+        return 1.0f;
+    float multiplier;
+    memcpy(&multiplier, matrix->data + panel * sizeof multiplier, sizeof multiplier);
+    return multiplier;
+}
+
+/* The code at step s, byte j of a row. `codes` points at the block's codes. */
+static uint8_t code_at(enum cz_width width, const unsigned char *codes, uint32_t row, uint32_t s,
+                       uint32_t j)
+{
+    uint32_t at = row * 4 + j;
+    uint8_t nibble = codes[s / 2 * 64 + at] >> (s % 2 * 4) & 15;
+    uint8_t pair = codes[s / 4 * 64 + at] >> (s % 4 * 2) & 3;
+    switch (width) {
+    case CZ_WIDTH_2:
+        return pair;
+    case CZ_WIDTH_3:
+        return (uint8_t)(pair | (codes[128 + at] >> s & 1) << 2);
+    case CZ_WIDTH_4:
+        return nibble;
+    case CZ_WIDTH_4_TABLE:
+        return CZ_PACKED_TABLE[nibble];
+    case CZ_WIDTH_5:
+        return (uint8_t)(nibble | (codes[256 + at] >> s & 1) << 4);
+    case CZ_WIDTH_6:
+        return (uint8_t)(nibble | (codes[256 + s / 4 * 64 + at] >> (s % 4 * 2) & 3) << 4);
+    default:
+        return codes[s * 64 + at];
+    }
+}
+
+void cz_packed_codes(const struct cz_packed *matrix, const unsigned char *block,
+                     uint8_t codes[CZ_PANEL_ROWS][CZ_BLOCK_COLUMNS])
+{
+    const unsigned char *source = block + cz_packed_scale_bytes(matrix);
+    for (uint32_t row = 0; row < CZ_PANEL_ROWS; row++)
+        for (uint32_t k = 0; k < CZ_BLOCK_COLUMNS; k++)
+            codes[row][k] = code_at(matrix->width, source, row, k / 4, k % 4);
+}
+
+void cz_packed_row(const struct cz_packed *matrix, uint32_t row, float *out)
+{
+    const unsigned char *block = cz_packed_panel(matrix, row / CZ_PANEL_ROWS);
+    float multiplier = cz_packed_multiplier(matrix, row / CZ_PANEL_ROWS);
+    size_t codes_at = cz_packed_scale_bytes(matrix);
+    uint32_t lane = row % CZ_PANEL_ROWS;
+    for (uint32_t k = 0; k < matrix->columns; k++) {
+        uint32_t in_block = k % CZ_BLOCK_COLUMNS;
+        if (k && in_block == 0)
+            block += cz_packed_block_bytes(matrix);
+        if (matrix->width == CZ_WIDTH_BF16) {
+            uint16_t value;
+            memcpy(&value, block + (in_block / 2 * CZ_PANEL_ROWS + lane) * 4 + in_block % 2 * 2, 2);
+            out[k] = cz_bfloat_to_float(value);
+            continue;
+        }
+        uint32_t groups = CZ_BLOCK_COLUMNS / matrix->group;
+        uint32_t at = in_block / matrix->group * CZ_PANEL_ROWS + lane;
+        uint16_t scale, minimum = 0;
+        memcpy(&scale, block + at * sizeof scale, sizeof scale);
+        if (matrix->has_minimum)
+            memcpy(&minimum, block + (groups * CZ_PANEL_ROWS + at) * sizeof minimum, sizeof minimum);
+        int code = code_at(matrix->width, block + codes_at, lane, in_block / 4, in_block % 4);
+        out[k] = (cz_half_to_float(scale) * (float)(code - (int)matrix->offset) +
+                  cz_half_to_float(minimum)) * multiplier;
+    }
+}
+
+float cz_half_to_float(uint16_t half)
+{
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16, rest = half & 0x7fff, bits;
+    float value;
+    if (rest >= 0x7c00) { /* infinity, NaN */
+        bits = sign | 0x7f800000 | (rest & 0x3ff) << 13;
+    } else if (rest >= 0x400) {
+        bits = sign | ((rest << 13) + ((127 - 15) << 23));
+    } else { /* subnormal: rest * 2^-24 */
+        value = (float)rest * 0x1p-24f;
+        return sign ? -value : value;
+    }
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+uint16_t cz_float_to_half(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
+    bits &= 0x7fffffff;
+    if (bits > 0x7f800000)
+        return sign | 0x7e00;
+    if (bits >= 0x477ff000) /* rounds to 2^16 or more */
+        return sign | 0x7c00;
+    if (bits < 0x38800000) { /* below 2^-14: the sum's last bit is 2^-24 */
+        float magnitude;
+        memcpy(&magnitude, &bits, sizeof magnitude);
+        magnitude += 0.5f;
+        memcpy(&bits, &magnitude, sizeof bits);
+        return (uint16_t)(sign | (bits - 0x3f000000));
+    }
+    bits += 0xfff + (bits >> 13 & 1);
+    return (uint16_t)(sign | (bits - ((127 - 15) << 23)) >> 13);
+}

@@ -1,0 +1,135 @@
+/*
+ * packed.h - the layout that weight matrices have in the packed cache file and in memory.
+ *
+ * A matrix of [rows, columns] is cut into panels of 16 rows, a panel into blocks of 32 columns. Rows
+ * beyond `rows` and columns beyond `columns` are padding that contributes nothing to any product:
+ * scales and minima of padding rows are 0, codes of padding columns meet activations that are 0.
+ *
+ *   matrix = float multiplier[panels], zeros up to a multiple of 64, panel[panels]
+ *   panel  = block[ceil(columns / 32)]
+ *   block  = half scale[32 / group][16], half minimum[32 / group][16] (has_minimum only), codes
+ *   value  = multiplier * (scale * (code - offset) + minimum)
+ *
+ * One 64-byte load holds 16 rows times 4 consecutive columns, one 32-bit lane a row. With column
+ * k = 4 * s + j (s = 0..7, j = 0..3), the codes of a block are
+ *
+ *   8 bit    byte [s][row][j]
+ *   4 bit    byte [s / 2][row][j], low half for even s, high half for odd s
+ *   5 bit    4 bit, then the fifth bits: bit s of byte [row][j]
+ *   6 bit    4 bit, then the two high bits: bits 2 * (s % 4) and up of byte [s / 4][row][j]
+ *   3 bit    2 bit, then the third bits: bit s of byte [row][j]
+ *   2 bit    bits 2 * (s % 4) and up of byte [s / 4][row][j]
+ *   4 table  like 4 bit; the code is CZ_PACKED_TABLE[nibble] (IQ4_NL, IQ4_XS)
+ *   bf16     no scales, no multiplier: bfloat16 [column / 2][row][column % 2], the value itself
+ *
+ * The multiplier is a power of two that keeps scales well inside the range of half floats. It is 1
+ * when all scales and minima of the panel are half floats (Q8_0, Q4_0, Q4_1, Q5_0, Q5_1); otherwise
+ * scales are rounded to 11 significant bits.
+ *
+ * The data is position-independent, little-endian, starts at a multiple of 64 and may be a read-only
+ * file mapping. Everything here may be called from any thread.
+ */
+#ifndef CZ_KERNELS_PACKED_H
+#define CZ_KERNELS_PACKED_H
+
+#include "base/error.h"
+
+enum {
+    CZ_PACKED_VERSION = 1, /* changes whenever the layout does */
+    CZ_PANEL_ROWS = 16,
+    CZ_BLOCK_COLUMNS = 32,
+    CZ_PACKED_ALIGNMENT = 64,
+    CZ_PACKED_MAX_COLUMNS = 1 << 20,
+    CZ_PACKED_MAX_ROWS = 1 << 24,
+};
+
+enum cz_width { /* stored in files: never renumber */
+    CZ_WIDTH_BF16 = 0,
+    CZ_WIDTH_2 = 1,
+    CZ_WIDTH_3 = 2,
+    CZ_WIDTH_4 = 3,
+    CZ_WIDTH_5 = 4,
+    CZ_WIDTH_6 = 5,
+    CZ_WIDTH_8 = 6,
+    CZ_WIDTH_4_TABLE = 7,
+    CZ_WIDTHS
+};
+
+/* A matrix over borrowed memory. */
+struct cz_packed {
+    const unsigned char *data; /* 64-byte aligned, cz_packed_size bytes */
+    uint32_t rows;
+    uint32_t columns;
+    enum cz_width width;
+    uint32_t group;   /* columns that share scale and minimum: 16 or 32; 0 for bf16 */
+    bool has_minimum;
+    uint32_t offset;  /* subtracted from every code: 0..128; 0 with minima */
+};
+
+extern const uint8_t CZ_PACKED_TABLE[16]; /* IQ4's values + 128 */
+
+/* Whether the shape (all but data) is one that the kernels take; names what isn't. */
+cloze_status cz_packed_check(const struct cz_packed *matrix, struct cloze_error *error);
+
+/* Bytes of the whole matrix, a multiple of 64; the shape has passed cz_packed_check. */
+size_t cz_packed_size(const struct cz_packed *matrix);
+uint32_t cz_packed_panels(const struct cz_packed *matrix); /* ceil(rows / 16) */
+uint32_t cz_packed_blocks(const struct cz_packed *matrix); /* ceil(columns / 32) */
+size_t cz_packed_block_bytes(const struct cz_packed *matrix);
+size_t cz_packed_panel_bytes(const struct cz_packed *matrix);
+const unsigned char *cz_packed_panel(const struct cz_packed *matrix, uint32_t panel);
+float cz_packed_multiplier(const struct cz_packed *matrix, uint32_t panel);
+
+/*
+ * Packing, one panel at a time, so that panels can be packed in parallel and in any order; `data`
+ * is the matrix's memory, `panel` the panel's index. `rows` (1..16) rows are given, each of
+ * `columns` values; the rest of the panel becomes padding.
+ *
+ * Groups: codes [rows][columns], scales [rows][columns / group], minima likewise or NULL, as in
+ * model/dtype.h; columns is a multiple of group. For CZ_WIDTH_4_TABLE codes are the 8-bit ones
+ * (value = (code - 128) * scale) and must occur in the table. Fails (CLOZE_INVALID) on scales that are
+ * not finite and codes that do not fit the width.
+ */
+cloze_status cz_pack_groups(const struct cz_packed *shape, void *data, uint32_t panel,
+                            uint32_t rows, const uint8_t *codes, const float *scales,
+                            const float *minima, struct cloze_error *error);
+
+/* Rows of floats [rows][columns]: rounded to bf16, or quantised to the shape's width by
+ * cz_quantize_groups. Fails (CLOZE_INVALID) on values that are not finite. */
+cloze_status cz_pack_floats(const struct cz_packed *shape, void *data, uint32_t panel,
+                            uint32_t rows, const float *values, struct cloze_error *error);
+
+/* Fills the multipliers of all panels' padding and the header's padding bytes; call once per matrix
+ * before packing its panels. */
+void cz_pack_start(const struct cz_packed *shape, void *data);
+
+/* Row `row` as `columns` floats (embedding lookup): exactly the values that the kernels multiply. */
+void cz_packed_row(const struct cz_packed *matrix, uint32_t row, float *out);
+
+/* The codes of one block as [16][32], table applied, offset not subtracted. Not for bf16. */
+void cz_packed_codes(const struct cz_packed *matrix, const unsigned char *block,
+                     uint8_t codes[CZ_PANEL_ROWS][CZ_BLOCK_COLUMNS]);
+
+/* ---- Half and bfloat16, rounding to nearest even ---- */
+
+float cz_half_to_float(uint16_t half);
+uint16_t cz_float_to_half(float value);
+
+static inline float cz_bfloat_to_float(uint16_t value)
+{
+    uint32_t bits = (uint32_t)value << 16;
+    float result;
+    __builtin_memcpy(&result, &bits, sizeof result);
+    return result;
+}
+
+static inline uint16_t cz_float_to_bfloat(float value)
+{
+    uint32_t bits;
+    __builtin_memcpy(&bits, &value, sizeof bits);
+    if ((bits & 0x7fffffff) > 0x7f800000)
+        return (uint16_t)(bits >> 16 | 64); /* keep a NaN a NaN */
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+#endif

@@ -1,0 +1,117 @@
+/* portable.c - the specification: every kernel in plain C, on any machine. */
+#include "kernels/lanes_portable.h"
+
+#include "kernels/tables.h"
+#include "kernels/epilogue.h"
+#include "kernels/elementwise.h"
+#include "kernels/attention.h"
+
+enum { ROWS = 32 /* activation rows that share one decoding of the weights */ };
+
+/* What a block of weights says, decoded. */
+struct block {
+    uint8_t codes[CZ_PANEL_ROWS][CZ_BLOCK_COLUMNS];
+    float scale[2][CZ_PANEL_ROWS]; /* one per group; [0] alone for groups of 32 */
+    float minimum[2][CZ_PANEL_ROWS];
+};
+
+static void decode_block(const struct cz_packed *matrix, const unsigned char *at,
+                         struct block *block)
+{
+    uint32_t groups = CZ_BLOCK_COLUMNS / matrix->group;
+    cz_packed_codes(matrix, at, block->codes);
+    for (uint32_t g = 0; g < groups; g++)
+        for (uint32_t r = 0; r < CZ_PANEL_ROWS; r++) {
+            uint16_t half;
+            memcpy(&half, at + (g * CZ_PANEL_ROWS + r) * 2, sizeof half);
+            block->scale[g][r] = cz_half_to_float(half);
+            if (matrix->has_minimum) {
+                memcpy(&half, at + ((groups + g) * CZ_PANEL_ROWS + r) * 2, sizeof half);
+                block->minimum[g][r] = cz_half_to_float(half);
+            }
+        }
+}
+
+/* Exact dot product of 16 codes minus offset. */
+static float dot16(const uint8_t *codes, const int8_t *x, int32_t offset, int32_t sum)
+{
+    int32_t total = -offset * sum;
+    for (uint32_t k = 0; k < 16; k++)
+        total += codes[k] * x[k];
+    return (float)total;
+}
+
+static void add_block(const struct cz_packed *matrix, const struct block *block,
+                      const struct cz_record *x, uint32_t index, float *sums)
+{
+    int32_t offset = (int32_t)matrix->offset;
+    const float *a = x->scales + (size_t)index * 2, *totals = x->totals + (size_t)index * 2;
+    const int32_t *code_sums = x->sums + (size_t)index * 2;
+    const int8_t *codes = x->codes + (size_t)index * CZ_BLOCK_COLUMNS;
+    for (uint32_t r = 0; r < CZ_PANEL_ROWS; r++) {
+        float d0 = dot16(block->codes[r], codes, offset, code_sums[0]);
+        float d1 = dot16(block->codes[r] + 16, codes + 16, offset, code_sums[1]);
+        if (matrix->group == 32) {
+            sums[r] = fmaf(block->scale[0][r], fmaf(a[1], d1, a[0] * d0), sums[r]);
+            if (matrix->has_minimum)
+                sums[r] = fmaf(block->minimum[0][r], x->pairs[index], sums[r]);
+            continue;
+        }
+        sums[r] = fmaf(block->scale[0][r], a[0] * d0, sums[r]);
+        if (matrix->has_minimum)
+            sums[r] = fmaf(block->minimum[0][r], totals[0], sums[r]);
+        sums[r] = fmaf(block->scale[1][r], a[1] * d1, sums[r]);
+        if (matrix->has_minimum)
+            sums[r] = fmaf(block->minimum[1][r], totals[1], sums[r]);
+    }
+}
+
+static void add_bfloat_block(const unsigned char *weights, const uint16_t *x, float *sums)
+{
+    for (uint32_t p = 0; p < CZ_BLOCK_COLUMNS / 2; p++) {
+        float even = cz_bfloat_to_float(x[2 * p]), odd = cz_bfloat_to_float(x[2 * p + 1]);
+        for (uint32_t r = 0; r < CZ_PANEL_ROWS; r++) {
+            uint16_t pair[2];
+            memcpy(pair, weights + (p * CZ_PANEL_ROWS + r) * sizeof pair, sizeof pair);
+            sums[r] = fmaf(cz_bfloat_to_float(pair[1]), odd, sums[r]);
+            sums[r] = fmaf(cz_bfloat_to_float(pair[0]), even, sums[r]);
+        }
+    }
+}
+
+/* One panel against `rows` <= ROWS activation rows. */
+static void panel_product(const struct cz_matmul *m, uint32_t entry, uint32_t first, uint32_t rows)
+{
+    const struct cz_packed *weights = m->weights;
+    const unsigned char *at = cz_packed_panel(weights, entry_panel(m, entry));
+    size_t block_bytes = cz_packed_block_bytes(weights);
+    uint32_t blocks = cz_packed_blocks(weights);
+    float sums[ROWS][CZ_PANEL_ROWS] = {{0}};
+    struct block block;
+    for (uint32_t b = 0; b < blocks; b++, at += block_bytes) {
+        if (weights->width != CZ_WIDTH_BF16)
+            decode_block(weights, at, &block);
+        for (uint32_t i = 0; i < rows; i++) {
+            const void *x = activation_record(m, first + i);
+            if (weights->width == CZ_WIDTH_BF16) {
+                add_bfloat_block(at, (const uint16_t *)x + (size_t)b * CZ_BLOCK_COLUMNS, sums[i]);
+            } else {
+                struct cz_record record = cz_record((void *)(uintptr_t)x, blocks * CZ_BLOCK_COLUMNS);
+                add_block(weights, &block, &record, b, sums[i]);
+            }
+        }
+    }
+    for (uint32_t i = 0; i < rows; i++)
+        store_sums(m, first + i, entry, sums[i]);
+}
+
+static void matmul(const struct cz_matmul *m, struct cz_range range)
+{
+    for (uint32_t first = 0; first < m->rows; first += ROWS) {
+        uint32_t rows = m->rows - first < ROWS ? m->rows - first : ROWS;
+        for (uint32_t entry = range.first; entry < range.end; entry++)
+            panel_product(m, entry, first, rows);
+    }
+}
+
+const struct cz_kernels cz_kernels_portable = {CZ_KERNEL_TABLE("portable")};
