@@ -1,4 +1,5 @@
-/* epilogue.h - what every matmul shares: which panels, and how sums become results. */
+/* epilogue.h - what every matmul shares: which panels, and how sums become results.
+ * Included after elementwise.h. */
 #ifndef CZ_KERNELS_EPILOGUE_H
 #define CZ_KERNELS_EPILOGUE_H
 
@@ -24,21 +25,17 @@ static inline const void *activation_record(const struct cz_matmul *m, uint32_t 
     return (const char *)m->activations + row * bytes;
 }
 
-/* sums[16] of activation row `row` and one panel: multiplied, biased, accumulated, stored. */
-static inline void store_sums(const struct cz_matmul *m, uint32_t row, uint32_t entry,
-                              const float *sums)
+/* The sums of activation row `row` and one panel: multiplied, biased, accumulated, stored. */
+static inline void store_sums(const struct cz_matmul *m, uint32_t row, uint32_t entry, lanes sums)
 {
     uint32_t panel = entry_panel(m, entry), rows = panel_rows(m, panel);
-    float multiplier = cz_packed_multiplier(m->weights, panel);
     float *out = m->out + row * m->out_stride + (size_t)entry * CZ_PANEL_ROWS;
-    for (uint32_t r = 0; r < rows; r++) {
-        float value = sums[r] * multiplier;
-        if (m->bias)
-            value += m->bias[panel * CZ_PANEL_ROWS + r];
-        if (m->accumulate)
-            value += out[r];
-        out[r] = value;
-    }
+    lanes value = lanes_mul(sums, lanes_set(cz_packed_multiplier(m->weights, panel)));
+    if (m->bias)
+        value = lanes_add(value, load_some(m->bias, panel * CZ_PANEL_ROWS, m->weights->rows, 0.0f));
+    if (m->accumulate)
+        value = lanes_add(value, load_some(out, 0, rows, 0.0f));
+    store_some(out, 0, rows, value);
 }
 
 #endif

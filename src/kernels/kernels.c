@@ -9,18 +9,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Slowest first; NULL where the CPU can't. */
+enum { TABLES = 3 };
+
+/* Slowest first; NULL where the CPU can't. Every instruction that a table's file may be compiled to
+ * is asked for, so a CPU that lacks one takes the next table down. */
+#if defined(__x86_64__)
 static const struct cz_kernels *supported(uint32_t index)
 {
+    bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                  __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma");
     switch (index) {
     case 0:
         return &cz_kernels_portable;
+    case 1:
+        return avx512 ? &cz_kernels_avx512_vnni : NULL;
     default:
-        return NULL;
+        return avx512 && __builtin_cpu_supports("avx512bf16") ? &cz_kernels_avx512_bf16 : NULL;
     }
 }
-
-enum { TABLES = 1 };
+#else
+static const struct cz_kernels *supported(uint32_t index)
+{
+    return index == 0 ? &cz_kernels_portable : NULL;
+}
+#endif
 
 const struct cz_kernels *cz_kernels_at(uint32_t index)
 {

@@ -2,8 +2,8 @@
 #include "kernels/lanes_portable.h"
 
 #include "kernels/tables.h"
-#include "kernels/epilogue.h"
 #include "kernels/elementwise.h"
+#include "kernels/epilogue.h"
 #include "kernels/attention.h"
 
 enum { ROWS = 32 /* activation rows that share one decoding of the weights */ };
@@ -102,7 +102,7 @@ static void panel_product(const struct cz_matmul *m, uint32_t entry, uint32_t fi
         }
     }
     for (uint32_t i = 0; i < rows; i++)
-        store_sums(m, first + i, entry, sums[i]);
+        store_sums(m, first + i, entry, lanes_load(sums[i]));
 }
 
 static void matmul(const struct cz_matmul *m, struct cz_range range)

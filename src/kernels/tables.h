@@ -5,6 +5,8 @@
 #include "kernels/kernels.h"
 
 extern const struct cz_kernels cz_kernels_portable;
+extern const struct cz_kernels cz_kernels_avx512_vnni;
+extern const struct cz_kernels cz_kernels_avx512_bf16;
 
 /* The functions of the including file: its own matmul, and elementwise.h and attention.h over its
  * lanes. */

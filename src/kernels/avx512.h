@@ -1,0 +1,461 @@
+/*
+ * avx512.h - matrix products with 512-bit VNNI.
+ *
+ * Included by avx512_vnni.c and avx512_bf16.c, which differ in `add_bfloat_pair` only.
+ *
+ * One activation row (decoding): each panel is streamed once, codes are unpacked in registers. More
+ * rows: a strip of PANELS panels and STRIP_COLUMNS columns is unpacked to bytes and floats in L1 and
+ * multiplied with all activation rows, COLUMNS of them at a time; what the earlier strips of the
+ * same panels gave waits in `sums`. For every row both paths do the specified operations in the
+ * specified order.
+ */
+#ifndef CZ_KERNELS_AVX512_H
+#define CZ_KERNELS_AVX512_H
+
+#include "kernels/lanes_avx512.h"
+
+#include "kernels/tables.h"
+#include "kernels/elementwise.h"
+#include "kernels/epilogue.h"
+#include "kernels/attention.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum {
+    PANELS = 2,
+    COLUMNS = 4,         /* activation rows of one tile, int8 */
+    BFLOAT_COLUMNS = 6,  /* the same, bf16 */
+    ROWS = 120,          /* activation rows that share an unpacked strip: a multiple of both */
+    STRIP_COLUMNS = 512, /* of the weights */
+    STRIP_BLOCKS = STRIP_COLUMNS / CZ_BLOCK_COLUMNS,
+    BLOCK_STEPS = 8,
+    PREFETCH_BYTES = 2048,
+};
+
+/* What is known about a matrix when the kernels are compiled. */
+struct shape {
+    enum cz_width width;
+    uint32_t groups; /* in a block: 1 or 2 */
+    bool has_minimum;
+};
+
+INLINE __m512i load64(const unsigned char *at)
+{
+    return _mm512_loadu_si512(at);
+}
+
+/* A word in which field s (of `bits` bits) of each byte moves to bit position `to`. */
+INLINE __m512i field(__m512i word, int bits, int s, int to)
+{
+    int right = bits * s - to;
+    __m512i moved = right > 0   ? _mm512_srli_epi32(word, (unsigned)right)
+                    : right < 0 ? _mm512_slli_epi32(word, (unsigned)-right)
+                                : word;
+    return _mm512_and_si512(moved, _mm512_set1_epi8((char)(((1 << bits) - 1) << to)));
+}
+
+/* Step s (0..7) of a block's codes: 16 rows x 4 columns as unsigned bytes. */
+INLINE __m512i unpack(enum cz_width width, const unsigned char *codes, int s)
+{
+    if (width == CZ_WIDTH_8)
+        return load64(codes + s * 64);
+    if (width == CZ_WIDTH_2 || width == CZ_WIDTH_3) {
+        __m512i pair = field(load64(codes + s / 4 * 64), 2, s % 4, 0);
+        if (width == CZ_WIDTH_2)
+            return pair;
+        return _mm512_or_si512(pair, field(load64(codes + 128), 1, s, 2));
+    }
+    __m512i nibble = field(load64(codes + s / 2 * 64), 4, s % 2, 0);
+    if (width == CZ_WIDTH_5)
+        return _mm512_or_si512(nibble, field(load64(codes + 256), 1, s, 4));
+    if (width == CZ_WIDTH_6)
+        return _mm512_or_si512(nibble, field(load64(codes + 256 + s / 4 * 64), 2, s % 4, 4));
+    if (width == CZ_WIDTH_4_TABLE) {
+        __m128i table = _mm_loadu_si128((const __m128i *)CZ_PACKED_TABLE);
+        return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), nibble);
+    }
+    return nibble;
+}
+
+INLINE __m512 load_halves(const unsigned char *at)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)at));
+}
+
+INLINE __m512i broadcast4(const int8_t *at)
+{
+    int32_t word;
+    memcpy(&word, at, sizeof word);
+    return _mm512_set1_epi32(word);
+}
+
+/* ---- One activation row ---- */
+
+/* One block of one panel; returns the new sums. */
+INLINE __m512 block_product(struct shape shape, const unsigned char *block, uint32_t offset,
+                            const struct cz_record *x, size_t b, __m512 sums)
+{
+    const unsigned char *minima = block + shape.groups * 32;
+    const unsigned char *codes = minima + (shape.has_minimum ? shape.groups * 32 : 0);
+    __m512 product[2];
+    for (int half = 0; half < 2; half++) {
+        int32_t start = -(int32_t)offset * x->sums[b * 2 + (size_t)half];
+        __m512i dot = shape.has_minimum ? _mm512_setzero_si512() : _mm512_set1_epi32(start);
+        for (int s = half * 4; s < half * 4 + 4; s++)
+            dot = _mm512_dpbusd_epi32(dot, unpack(shape.width, codes, s),
+                                      broadcast4(x->codes + b * 32 + (size_t)s * 4));
+        product[half] = _mm512_cvtepi32_ps(dot);
+    }
+    const float *a = x->scales + b * 2;
+    product[0] = _mm512_mul_ps(_mm512_set1_ps(a[0]), product[0]);
+    if (shape.groups == 1) {
+        __m512 both = _mm512_fmadd_ps(_mm512_set1_ps(a[1]), product[1], product[0]);
+        sums = _mm512_fmadd_ps(load_halves(block), both, sums);
+        if (shape.has_minimum)
+            sums = _mm512_fmadd_ps(load_halves(minima), _mm512_set1_ps(x->pairs[b]), sums);
+        return sums;
+    }
+    product[1] = _mm512_mul_ps(_mm512_set1_ps(a[1]), product[1]);
+    for (size_t half = 0; half < 2; half++) {
+        sums = _mm512_fmadd_ps(load_halves(block + half * 32), product[half], sums);
+        if (shape.has_minimum)
+            sums = _mm512_fmadd_ps(load_halves(minima + half * 32),
+                                   _mm512_set1_ps(x->totals[b * 2 + half]), sums);
+    }
+    return sums;
+}
+
+INLINE void row_product(struct shape shape, const struct cz_matmul *m, struct cz_range range)
+{
+    const struct cz_packed *weights = m->weights;
+    uint32_t blocks = cz_packed_blocks(weights);
+    size_t block_bytes = cz_packed_block_bytes(weights);
+    struct cz_record x = cz_record((void *)(uintptr_t)m->activations, blocks * CZ_BLOCK_COLUMNS);
+    for (uint32_t entry = range.first; entry < range.end; entry++) {
+        const unsigned char *block = cz_packed_panel(weights, entry_panel(m, entry));
+        __m512 sums = _mm512_setzero_ps();
+        for (size_t b = 0; b < blocks; b++, block += block_bytes) {
+            for (size_t line = 0; line < block_bytes; line += 64)
+                _mm_prefetch((const char *)block + PREFETCH_BYTES + line, _MM_HINT_T0);
+            sums = block_product(shape, block, weights->offset, &x, b, sums);
+        }
+        store_sums(m, 0, entry, sums);
+    }
+}
+
+/* ---- Many activation rows ---- */
+
+/* PANELS panels x STRIP_COLUMNS columns, unpacked. */
+struct strip {
+    _Alignas(64) uint8_t codes[STRIP_BLOCKS][BLOCK_STEPS][PANELS][64];
+    _Alignas(64) float scales[STRIP_BLOCKS][2][PANELS][CZ_PANEL_ROWS];
+    _Alignas(64) float minima[STRIP_BLOCKS][2][PANELS][CZ_PANEL_ROWS];
+};
+
+/* Blocks of one panel into place `p` of the strip. */
+INLINE void unpack_panel(struct shape shape, const unsigned char *block, size_t block_bytes,
+                         uint32_t blocks, uint32_t p, struct strip *strip)
+{
+    for (uint32_t b = 0; b < blocks; b++, block += block_bytes) {
+        const unsigned char *minima = block + shape.groups * 32;
+        const unsigned char *codes = minima + (shape.has_minimum ? shape.groups * 32 : 0);
+        for (uint32_t g = 0; g < shape.groups; g++) {
+            _mm512_store_ps(strip->scales[b][g][p], load_halves(block + g * 32));
+            if (shape.has_minimum)
+                _mm512_store_ps(strip->minima[b][g][p], load_halves(minima + g * 32));
+        }
+        for (int s = 0; s < BLOCK_STEPS; s++)
+            _mm512_store_si512(strip->codes[b][s][p], unpack(shape.width, codes, s));
+    }
+}
+
+/* `columns` activation rows against a strip; adds to sums[column][panel]. */
+INLINE void tile(uint32_t groups, bool has_minimum, uint32_t offset, const struct strip *strip,
+                 uint32_t blocks, uint32_t columns, const struct cz_record *x,
+                 float sums[][PANELS][CZ_PANEL_ROWS])
+{
+    __m512 sum[COLUMNS][PANELS];
+    for (uint32_t c = 0; c < columns; c++)
+        for (uint32_t p = 0; p < PANELS; p++)
+            sum[c][p] = _mm512_load_ps(sums[c][p]);
+    for (uint32_t b = 0; b < blocks; b++) {
+        __m512 both[COLUMNS][PANELS];
+        for (uint32_t half = 0; half < 2; half++) {
+            __m512i dot[COLUMNS][PANELS];
+            for (uint32_t c = 0; c < columns; c++)
+                for (uint32_t p = 0; p < PANELS; p++)
+                    dot[c][p] = has_minimum ? _mm512_setzero_si512()
+                                            : _mm512_set1_epi32(-(int32_t)offset *
+                                                                x[c].sums[b * 2 + half]);
+            for (uint32_t s = half * 4; s < half * 4 + 4; s++) {
+                __m512i w[PANELS];
+                for (uint32_t p = 0; p < PANELS; p++)
+                    w[p] = _mm512_load_si512(strip->codes[b][s][p]);
+                for (uint32_t c = 0; c < columns; c++) {
+                    __m512i codes = broadcast4(x[c].codes + b * 32 + s * 4);
+                    for (uint32_t p = 0; p < PANELS; p++)
+                        dot[c][p] = _mm512_dpbusd_epi32(dot[c][p], w[p], codes);
+                }
+            }
+            for (uint32_t c = 0; c < columns; c++) {
+                __m512 a = _mm512_set1_ps(x[c].scales[b * 2 + half]);
+                for (uint32_t p = 0; p < PANELS; p++) {
+                    __m512 product = _mm512_cvtepi32_ps(dot[c][p]);
+                    if (groups == 2) {
+                        sum[c][p] = _mm512_fmadd_ps(_mm512_load_ps(strip->scales[b][half][p]),
+                                                    _mm512_mul_ps(a, product), sum[c][p]);
+                        if (has_minimum)
+                            sum[c][p] = _mm512_fmadd_ps(
+                                _mm512_load_ps(strip->minima[b][half][p]),
+                                _mm512_set1_ps(x[c].totals[b * 2 + half]), sum[c][p]);
+                    } else {
+                        both[c][p] = half ? _mm512_fmadd_ps(a, product, both[c][p])
+                                          : _mm512_mul_ps(a, product);
+                    }
+                }
+            }
+        }
+        for (uint32_t c = 0; c < columns && groups == 1; c++)
+            for (uint32_t p = 0; p < PANELS; p++) {
+                sum[c][p] = _mm512_fmadd_ps(_mm512_load_ps(strip->scales[b][0][p]), both[c][p],
+                                            sum[c][p]);
+                if (has_minimum)
+                    sum[c][p] = _mm512_fmadd_ps(_mm512_load_ps(strip->minima[b][0][p]),
+                                                _mm512_set1_ps(x[c].pairs[b]), sum[c][p]);
+            }
+    }
+    for (uint32_t c = 0; c < columns; c++)
+        for (uint32_t p = 0; p < PANELS; p++)
+            _mm512_store_ps(sums[c][p], sum[c][p]);
+}
+
+typedef float strip_sums[PANELS][CZ_PANEL_ROWS];
+
+/* The part of an activation record that meets a strip starting at `block`. */
+INLINE struct cz_record record_at(const struct cz_matmul *m, uint32_t row, uint32_t block)
+{
+    uint32_t padded = cz_packed_blocks(m->weights) * CZ_BLOCK_COLUMNS;
+    struct cz_record x = cz_record((void *)(uintptr_t)activation_record(m, row), padded);
+    x.codes += (size_t)block * CZ_BLOCK_COLUMNS;
+    x.scales += (size_t)block * 2;
+    x.sums += (size_t)block * 2;
+    x.totals += (size_t)block * 2;
+    x.pairs += block;
+    return x;
+}
+
+INLINE void strip_rows(uint32_t groups, bool has_minimum, const struct cz_matmul *m,
+                       uint32_t first, uint32_t rows, uint32_t block, uint32_t blocks,
+                       const struct strip *strip, strip_sums *sums)
+{
+    uint32_t offset = m->weights->offset;
+    for (uint32_t i = 0; i < rows; i += COLUMNS) {
+        struct cz_record x[COLUMNS];
+        uint32_t columns = rows - i < COLUMNS ? rows - i : COLUMNS;
+        for (uint32_t c = 0; c < columns; c++)
+            x[c] = record_at(m, first + i + c, block);
+        switch (columns) {
+        case 1:
+            tile(groups, has_minimum, offset, strip, blocks, 1, x, sums + i);
+            break;
+        case 2:
+            tile(groups, has_minimum, offset, strip, blocks, 2, x, sums + i);
+            break;
+        case 3:
+            tile(groups, has_minimum, offset, strip, blocks, 3, x, sums + i);
+            break;
+        default:
+            tile(groups, has_minimum, offset, strip, blocks, COLUMNS, x, sums + i);
+            break;
+        }
+    }
+}
+
+/* Kept out of line: one copy per kind of scales, not one per width. */
+static __attribute__((noinline)) void
+multiply_strip(const struct cz_matmul *m, uint32_t first, uint32_t rows, uint32_t block,
+               uint32_t blocks, const struct strip *strip, strip_sums *sums)
+{
+    if (m->weights->group == 32 && m->weights->has_minimum)
+        strip_rows(1, true, m, first, rows, block, blocks, strip, sums);
+    else if (m->weights->group == 32)
+        strip_rows(1, false, m, first, rows, block, blocks, strip, sums);
+    else if (m->weights->has_minimum)
+        strip_rows(2, true, m, first, rows, block, blocks, strip, sums);
+    else
+        strip_rows(2, false, m, first, rows, block, blocks, strip, sums);
+}
+
+/* A strip's worth of all panels of the pair that begins at `entry`; a missing second panel repeats
+ * the first, and its results are not stored. */
+INLINE uint32_t second_entry(struct cz_range range, uint32_t entry, uint32_t p)
+{
+    return entry + p < range.end ? entry + p : entry;
+}
+
+INLINE void rows_product(struct shape shape, const struct cz_matmul *m, struct cz_range range)
+{
+    const struct cz_packed *weights = m->weights;
+    uint32_t all_blocks = cz_packed_blocks(weights);
+    size_t block_bytes = cz_packed_block_bytes(weights);
+    struct strip strip;
+    _Alignas(64) strip_sums sums[ROWS];
+    for (uint32_t first = 0; first < m->rows; first += ROWS) {
+        uint32_t rows = m->rows - first < ROWS ? m->rows - first : ROWS;
+        for (uint32_t entry = range.first; entry < range.end; entry += PANELS) {
+            memset(sums, 0, rows * sizeof *sums);
+            for (uint32_t block = 0; block < all_blocks; block += STRIP_BLOCKS) {
+                uint32_t left = all_blocks - block;
+                uint32_t blocks = left < STRIP_BLOCKS ? left : STRIP_BLOCKS;
+                for (uint32_t p = 0; p < PANELS; p++) {
+                    uint32_t panel = entry_panel(m, second_entry(range, entry, p));
+                    unpack_panel(shape, cz_packed_panel(weights, panel) + block * block_bytes,
+                                 block_bytes, blocks, p, &strip);
+                }
+                multiply_strip(m, first, rows, block, blocks, &strip, sums);
+            }
+            for (uint32_t i = 0; i < rows; i++)
+                for (uint32_t p = 0; p < PANELS && entry + p < range.end; p++)
+                    store_sums(m, first + i, entry + p, lanes_load(sums[i][p]));
+        }
+    }
+}
+
+/* ---- bf16 ---- */
+
+/* PANELS panels times `columns` activation rows, a strip of the columns. */
+INLINE void bfloat_tile(const unsigned char *const *panel, uint32_t panels, uint32_t pairs,
+                        uint32_t columns, const uint16_t *const *x, strip_sums *sums)
+{
+    __m512 sum[BFLOAT_COLUMNS][PANELS];
+    for (uint32_t c = 0; c < columns; c++)
+        for (uint32_t p = 0; p < panels; p++)
+            sum[c][p] = _mm512_load_ps(sums[c][p]);
+    for (uint32_t k = 0; k < pairs; k++) {
+        __m512i w[PANELS];
+        for (uint32_t p = 0; p < panels; p++)
+            w[p] = load64(panel[p] + (size_t)k * 64);
+        for (uint32_t c = 0; c < columns; c++) {
+            __m512i pair = broadcast4((const int8_t *)(x[c] + (size_t)k * 2));
+            for (uint32_t p = 0; p < panels; p++)
+                sum[c][p] = add_bfloat_pair(sum[c][p], w[p], pair);
+        }
+    }
+    for (uint32_t c = 0; c < columns; c++)
+        for (uint32_t p = 0; p < panels; p++)
+            _mm512_store_ps(sums[c][p], sum[c][p]);
+}
+
+static void bfloat_strip(const struct cz_matmul *m, const unsigned char *const *panel,
+                         uint32_t first, uint32_t rows, uint32_t column, uint32_t pairs,
+                         strip_sums *sums)
+{
+    for (uint32_t i = 0; i < rows; i += BFLOAT_COLUMNS) {
+        const uint16_t *x[BFLOAT_COLUMNS];
+        uint32_t columns = rows - i < BFLOAT_COLUMNS ? rows - i : BFLOAT_COLUMNS;
+        for (uint32_t c = 0; c < columns; c++)
+            x[c] = (const uint16_t *)activation_record(m, first + i + c) + column;
+        switch (columns) {
+        case 1:
+            bfloat_tile(panel, PANELS, pairs, 1, x, sums + i);
+            break;
+        case 2:
+            bfloat_tile(panel, PANELS, pairs, 2, x, sums + i);
+            break;
+        case 3:
+            bfloat_tile(panel, PANELS, pairs, 3, x, sums + i);
+            break;
+        case 4:
+            bfloat_tile(panel, PANELS, pairs, 4, x, sums + i);
+            break;
+        case 5:
+            bfloat_tile(panel, PANELS, pairs, 5, x, sums + i);
+            break;
+        default:
+            bfloat_tile(panel, PANELS, pairs, BFLOAT_COLUMNS, x, sums + i);
+            break;
+        }
+    }
+}
+
+static void bfloat_product(const struct cz_matmul *m, struct cz_range range)
+{
+    const struct cz_packed *weights = m->weights;
+    uint32_t padded = cz_packed_blocks(weights) * CZ_BLOCK_COLUMNS;
+    _Alignas(64) strip_sums sums[ROWS];
+    for (uint32_t first = 0; first < m->rows; first += ROWS) {
+        uint32_t rows = m->rows - first < ROWS ? m->rows - first : ROWS;
+        for (uint32_t entry = range.first; entry < range.end; entry += PANELS) {
+            memset(sums, 0, rows * sizeof *sums);
+            for (uint32_t column = 0; column < padded; column += STRIP_COLUMNS) {
+                uint32_t left = padded - column;
+                const unsigned char *panel[PANELS];
+                for (uint32_t p = 0; p < PANELS; p++)
+                    panel[p] = cz_packed_panel(weights,
+                                               entry_panel(m, second_entry(range, entry, p))) +
+                               (size_t)column * 32;
+                bfloat_strip(m, panel, first, rows, column,
+                             (left < STRIP_COLUMNS ? left : STRIP_COLUMNS) / 2, sums);
+            }
+            for (uint32_t i = 0; i < rows; i++)
+                for (uint32_t p = 0; p < PANELS && entry + p < range.end; p++)
+                    store_sums(m, first + i, entry + p, lanes_load(sums[i][p]));
+        }
+    }
+}
+
+/* ---- Which of them ---- */
+
+INLINE void product(struct shape shape, const struct cz_matmul *m, struct cz_range range)
+{
+    if (m->rows == 1)
+        row_product(shape, m, range);
+    else
+        rows_product(shape, m, range);
+}
+
+INLINE void width_product(enum cz_width width, const struct cz_matmul *m, struct cz_range range)
+{
+    if (m->weights->group == 32 && m->weights->has_minimum)
+        product((struct shape){width, 1, true}, m, range);
+    else if (m->weights->group == 32)
+        product((struct shape){width, 1, false}, m, range);
+    else if (m->weights->has_minimum)
+        product((struct shape){width, 2, true}, m, range);
+    else
+        product((struct shape){width, 2, false}, m, range);
+}
+
+static void matmul(const struct cz_matmul *m, struct cz_range range)
+{
+    switch (m->weights->width) {
+    case CZ_WIDTH_BF16:
+        bfloat_product(m, range);
+        break;
+    case CZ_WIDTH_2:
+        width_product(CZ_WIDTH_2, m, range);
+        break;
+    case CZ_WIDTH_3:
+        width_product(CZ_WIDTH_3, m, range);
+        break;
+    case CZ_WIDTH_4:
+        width_product(CZ_WIDTH_4, m, range);
+        break;
+    case CZ_WIDTH_5:
+        width_product(CZ_WIDTH_5, m, range);
+        break;
+    case CZ_WIDTH_6:
+        width_product(CZ_WIDTH_6, m, range);
+        break;
+    case CZ_WIDTH_8:
+        width_product(CZ_WIDTH_8, m, range);
+        break;
+    case CZ_WIDTH_4_TABLE:
+        width_product(CZ_WIDTH_4_TABLE, m, range);
+        break;
+    case CZ_WIDTHS:
+        break;
+    }
+}
+
+#endif
