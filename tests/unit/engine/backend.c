@@ -9,6 +9,7 @@
 #include "engine/backend.h"
 #include "engine/identity.h"
 
+#include <malloc.h>
 #include <math.h>
 #include <unistd.h>
 
@@ -133,6 +134,173 @@ MODEL_TEST(gemma3, "gemma3")
 MODEL_TEST(phi3, "phi3")
 MODEL_TEST(phi3_with_longrope, "phi3-longrope")
 
+/* ---- What stands beside a row changes nothing ---- */
+
+/* Two copies of the sequence, one 20 positions ahead of the other, in steps that mix rows of both. */
+static void a_mixed_batch_gives_the_same_bits(void **state)
+{
+    (void)state;
+    struct reference reference;
+    read_reference("mistral-window", &reference);
+    size_t vocab = reference.vocab, count = reference.tokens * vocab;
+    float *alone = test_calloc(count, sizeof *alone), *mixed = test_calloc(count, sizeof *mixed);
+    struct cz_backend *backend = open_backend("mistral-window", 2, CZ_KV_BF16);
+    run_sequence(backend, &reference, 0, MAX_TOKENS, alone);
+    const uint32_t blocks[2][3] = {{9, 4, 7}, {5, 8, 6}};
+    const struct cz_step_sequence sequences[2] = {{blocks[0], 3}, {blocks[1], 3}};
+    uint32_t done[2] = {0, 0}, length = reference.tokens;
+    while (done[1] < length) {
+        struct cz_step_row rows[40];
+        struct cz_step_logits logits[40];
+        uint32_t row_count = 0, logits_count = 0;
+        for (uint32_t s = 0; s < 2; s++) {
+            uint32_t chunk = s == 0 ? (done[0] ? 1 : 20) : (done[0] > 20 ? 9 : 0);
+            for (uint32_t i = 0; i < chunk && done[s] < length; i++, done[s]++) {
+                if (s == 1)
+                    logits[logits_count++] = (struct cz_step_logits){
+                        .row = row_count, .count = (uint32_t)vocab, .out = mixed + done[1] * vocab};
+                rows[row_count++] =
+                    (struct cz_step_row){reference.token[done[s]], done[s], s};
+            }
+        }
+        struct cz_step step = {sequences, 2, rows, row_count, logits, logits_count};
+        ASSERT_OK(backend->functions->step(backend, &step, &error));
+    }
+    assert_memory_equal(alone, mixed, count * sizeof *alone);
+    backend->functions->close(backend);
+    cz_buffer_free(&reference.content);
+    test_free(alone);
+    test_free(mixed);
+}
+
+/* Sparse ids, sparse words, dense words and all logits, several of one row, give the same numbers. */
+static void logits_of_allowed_ids_are_those_of_the_whole_head(void **state)
+{
+    (void)state;
+    struct reference reference;
+    read_reference("qwen2", &reference);
+    struct cz_backend *backend = open_backend("qwen2", 2, CZ_KV_BF16);
+    static const uint32_t ids[] = {3, 5, 47, 49};
+    static const uint32_t few[] = {0x10008, 0}, many[] = {0xffffffff, 0x3ffdf};
+    uint32_t blocks[] = {0, 1, 2}, many_ids[49];
+    float all[64], by_id[4], by_few[2], by_many[49], by_many_ids[49], again[64];
+    uint32_t many_count = 0;
+    for (uint32_t id = 0; id < 50; id++)
+        if (many[id / 32] >> id % 32 & 1)
+            many_ids[many_count++] = id;
+    assert_int_equal(many_count, 49);
+    struct cz_step_sequence sequence = {blocks, 3};
+    struct cz_step_row rows[2] = {{reference.token[0], 0, 0}, {reference.token[1], 1, 0}};
+    struct cz_step_logits logits[] = {
+        {.row = 1, .ids = ids, .count = 4, .out = by_id},
+        {.row = 1, .count = 50, .out = all},
+        {.row = 1, .words = few, .count = 2, .out = by_few},
+        {.row = 1, .words = many, .count = 49, .out = by_many},
+        {.row = 0, .count = 50, .out = again},
+        {.row = 1, .ids = many_ids, .count = 49, .out = by_many_ids},
+    };
+    struct cz_step step = {&sequence, 1, rows, 2, logits, 6};
+    ASSERT_OK(backend->functions->step(backend, &step, &error));
+    for (int i = 0; i < 4; i++)
+        assert_true(by_id[i] == all[ids[i]]);
+    assert_true(by_few[0] == all[3] && by_few[1] == all[16]);
+    for (int i = 0; i < 49; i++)
+        assert_true(by_many[i] == all[many_ids[i]] && by_many_ids[i] == all[many_ids[i]]);
+    assert_true(memcmp(all, again, 50 * sizeof *all) != 0);
+    backend->functions->close(backend);
+    cz_buffer_free(&reference.content);
+}
+
+static void smaller_kv_forms_stay_near(void **state)
+{
+    (void)state;
+    struct reference reference;
+    read_reference("llama", &reference);
+    float *out = test_calloc((size_t)reference.tokens * reference.vocab, sizeof *out);
+    const double most[] = {[CZ_KV_BF16] = 0.02, [CZ_KV_INT8] = 0.04};
+    for (int type = CZ_KV_BF16; type <= CZ_KV_INT8; type++) {
+        struct cz_backend *backend = open_backend("llama", 1, (enum cz_kv_type)type);
+        run_sequence(backend, &reference, 0, MAX_TOKENS, out);
+        double far = distance(&reference, out);
+        if (!(far <= most[type]))
+            fail_msg("KV type %d: %.4f away, at most %.4f is expected", type, far, most[type]);
+        backend->functions->close(backend);
+    }
+    cz_buffer_free(&reference.content);
+    test_free(out);
+}
+
+static void a_copied_block_continues_the_sequence(void **state)
+{
+    (void)state;
+    struct reference reference;
+    read_reference("llama", &reference);
+    struct cz_backend *backend = open_backend("llama", 1, CZ_KV_BF16);
+    float *whole = test_calloc((size_t)reference.tokens * reference.vocab, sizeof *whole);
+    run_sequence(backend, &reference, 0, MAX_TOKENS, whole);
+    /* positions 0..31 lie in block 2 and 32..63 in block 0 */
+    backend->functions->copy_block(backend, 2, 10);
+    backend->functions->copy_block(backend, 0, 11);
+    const uint32_t blocks[] = {10, 11};
+    float out[64];
+    struct cz_step_sequence sequence = {blocks, 2};
+    struct cz_step_row row = {reference.token[63], 63, 0};
+    struct cz_step_logits logits = {.count = reference.vocab, .out = out};
+    struct cz_step step = {&sequence, 1, &row, 1, &logits, 1};
+    ASSERT_OK(backend->functions->step(backend, &step, &error));
+    assert_memory_equal(out, whole + (size_t)63 * reference.vocab, reference.vocab * sizeof *out);
+    backend->functions->close(backend);
+    cz_buffer_free(&reference.content);
+    test_free(whole);
+}
+
+static void a_step_allocates_nothing(void **state)
+{
+    (void)state;
+    struct reference reference;
+    read_reference("llama", &reference);
+    struct cz_backend *backend = open_backend("llama", 2, CZ_KV_BF16);
+    float *out = test_calloc((size_t)reference.tokens * reference.vocab, sizeof *out);
+    run_sequence(backend, &reference, 0, 40, out);
+    struct mallinfo2 before = mallinfo2();
+    run_sequence(backend, &reference, 0, 40, out);
+    struct mallinfo2 after = mallinfo2();
+    assert_int_equal(before.uordblks, after.uordblks);
+    assert_int_equal(before.hblkhd, after.hblkhd);
+    backend->functions->close(backend);
+    cz_buffer_free(&reference.content);
+    test_free(out);
+}
+
+static void impossible_steps_are_refused(void **state)
+{
+    (void)state;
+    struct cz_backend *backend = open_backend("llama", 1, CZ_KV_BF16);
+    const uint32_t blocks[] = {0, 1, 2, 3, 4}, outside[] = {BLOCKS};
+    struct cz_step_sequence sequence = {blocks, 5};
+    struct cz_step_row row = {50, 0, 0};
+    struct cz_step_logits logits = {.row = 1};
+    struct cz_step step = {&sequence, 1, &row, 1, NULL, 0};
+    ASSERT_FAILS(backend->functions->step(backend, &step, &error), CLOZE_INVALID, "token 50");
+    row = (struct cz_step_row){0, 128, 0};
+    ASSERT_FAILS(backend->functions->step(backend, &step, &error), CLOZE_LIMIT, "context of 128");
+    row = (struct cz_step_row){0, 0, 1};
+    ASSERT_FAILS(backend->functions->step(backend, &step, &error), CLOZE_INVALID, "sequence 1");
+    row = (struct cz_step_row){0, 64, 0};
+    sequence.block_count = 2;
+    ASSERT_FAILS(backend->functions->step(backend, &step, &error), CLOZE_INVALID, "no KV block");
+    row = (struct cz_step_row){0, 0, 0};
+    sequence = (struct cz_step_sequence){outside, 1};
+    ASSERT_FAILS(backend->functions->step(backend, &step, &error), CLOZE_INVALID, "KV block 16");
+    sequence = (struct cz_step_sequence){blocks, 1};
+    step.logits = &logits;
+    step.logits_count = 1;
+    ASSERT_FAILS(backend->functions->step(backend, &step, &error), CLOZE_INVALID, "row 1");
+    step.row_count = MAX_TOKENS + 1;
+    ASSERT_FAILS(backend->functions->step(backend, &step, &error), CLOZE_LIMIT, "at most 128");
+    backend->functions->close(backend);
+}
+
 static int make_cache(void **state)
 {
     (void)state;
@@ -165,6 +333,12 @@ int main(void)
         cmocka_unit_test(gemma3),
         cmocka_unit_test(phi3),
         cmocka_unit_test(phi3_with_longrope),
+        cmocka_unit_test(a_mixed_batch_gives_the_same_bits),
+        cmocka_unit_test(logits_of_allowed_ids_are_those_of_the_whole_head),
+        cmocka_unit_test(smaller_kv_forms_stay_near),
+        cmocka_unit_test(a_copied_block_continues_the_sequence),
+        cmocka_unit_test(a_step_allocates_nothing),
+        cmocka_unit_test(impossible_steps_are_refused),
     };
     return cmocka_run_group_tests(tests, make_cache, remove_cache);
 }
