@@ -69,6 +69,10 @@ size_t cz_utf8_valid(struct cz_slice text)
                 continue;
             }
         }
+        if ((unsigned char)text.data[at] < 0x80) {
+            at++;
+            continue;
+        }
         uint32_t code;
         size_t size = cz_utf8_decode(text.data + at, text.size - at, &code);
         if (size == 0)
