@@ -19,7 +19,9 @@ enum {
     CZ_TOKENIZER_MAXIMUM_TOKEN_SIZE = 1 << 16, /* bytes of one token */
     CZ_TOKENIZER_MAXIMUM_ADDED = 1 << 18,
     CZ_TOKENIZER_MAXIMUM_STEPS = 64, /* of normalizers, of splitters */
-    CZ_TOKENIZER_MAXIMUM_PATTERN = 1 << 14
+    CZ_TOKENIZER_MAXIMUM_PATTERN = 1 << 14,
+    CZ_TOKENIZER_MAXIMUM_ADDED_SIZE = 1 << 12, /* bytes of one added token */
+    CZ_TOKENIZER_MAXIMUM_TEXT = 1 << 24        /* bytes of one piece that BPE works on */
 };
 
 enum cz_token_kind {
@@ -57,8 +59,6 @@ enum cz_normalizer_kind {
     CZ_NORMALIZE_NFD,
     CZ_NORMALIZE_NFKC,
     CZ_NORMALIZE_NFKD,
-    CZ_NORMALIZE_LOWERCASE,
-    CZ_NORMALIZE_STRIP,   /* white space at both ends: see left, right */
     CZ_NORMALIZE_PREPEND, /* content before every stretch that is not empty */
     CZ_NORMALIZE_REPLACE  /* every match of pattern by content */
 };
@@ -68,15 +68,12 @@ struct cz_normalizer {
     struct cz_slice pattern;
     struct cz_slice content;
     bool is_regex;
-    bool left, right;
 };
 
 enum cz_splitter_kind {
-    CZ_SPLIT_PATTERN,      /* at the matches of pattern, as behavior says */
-    CZ_SPLIT_DIGITS,       /* numeric characters isolated: one by one, or whole runs */
-    CZ_SPLIT_METASPACE,    /* blanks become `pattern` (U+2581); see prepend and split */
-    CZ_SPLIT_PREFIX_SPACE, /* no cut: a blank goes before a piece that doesn't begin with one */
-    CZ_SPLIT_PUNCTUATION
+    CZ_SPLIT_PATTERN,     /* at the matches of pattern, as behavior says */
+    CZ_SPLIT_METASPACE,   /* blanks become `pattern` (U+2581); see prepend and split */
+    CZ_SPLIT_PREFIX_SPACE /* no cut: a blank goes before a piece that doesn't begin with one */
 };
 
 enum cz_split_behavior {
@@ -91,10 +88,9 @@ enum cz_prepend { CZ_PREPEND_NEVER, CZ_PREPEND_FIRST, CZ_PREPEND_ALWAYS };
 
 struct cz_splitter {
     enum cz_splitter_kind kind;
-    enum cz_split_behavior behavior; /* PATTERN, PUNCTUATION */
+    enum cz_split_behavior behavior; /* PATTERN */
     struct cz_slice pattern;         /* PATTERN; METASPACE: the replacement character */
     bool is_regex, invert;           /* PATTERN */
-    bool individual;                 /* DIGITS */
     bool split;                      /* METASPACE: cut before every replacement character */
     enum cz_prepend prepend;         /* METASPACE */
 };
@@ -126,12 +122,10 @@ struct cz_tokenizer_tables {
     const struct cz_splitter *splitters; /* [splitter_count] */
     uint32_t splitter_count;
 
-    bool byte_fallback;                /* what has no token is spelled by BYTE tokens */
-    bool fuse_unknown;                 /* a run of unknown characters is one unknown token */
-    bool ignore_merges;                /* a piece that is a token as a whole is not split further */
-    int64_t unknown_id;                /* -1: none; characters without a token are dropped */
-    struct cz_slice continuing_prefix; /* BPE: before every character of a piece but the first */
-    struct cz_slice end_suffix;        /* BPE: after the last character of a piece */
+    bool byte_fallback; /* what has no token is spelled by BYTE tokens */
+    bool fuse_unknown;  /* a run of unknown characters is one unknown token */
+    bool ignore_merges; /* a piece that is a token as a whole is not split further */
+    int64_t unknown_id; /* -1: none; characters without a token are dropped */
 
     /* Decoding. `blank` (U+2581, or empty) stands for a blank in tokens of the plain alphabet;
      * one blank at the beginning of a whole text is taken away when strip_first_blank says so. */

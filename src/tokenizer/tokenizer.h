@@ -26,9 +26,10 @@ struct cz_span {
 };
 
 struct cz_encode_options {
-    bool add_special;           /* BOS, EOS as the post-processor says */
-    bool parse_special;         /* recognise special tokens anywhere (trusted text) ... */
-    const struct cz_span *spans; /* ... or only inside these, sorted; NULL: none but parse_special */
+    bool add_special;   /* BOS, EOS as the post-processor says */
+    bool parse_special; /* recognise special tokens anywhere (trusted text) ... */
+    const struct cz_span
+        *spans; /* ... or only inside these, sorted; NULL: none but parse_special */
     size_t span_count;
 };
 

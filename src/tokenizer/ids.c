@@ -1,0 +1,34 @@
+/* ids.c - growing lists of token ids. */
+#include "tokenizer/parts.h"
+
+#include <stdlib.h>
+
+bool cz_ids_reserve(struct cz_ids *ids, size_t count)
+{
+    if (ids->failed || count <= ids->capacity - ids->count)
+        return !ids->failed;
+    size_t capacity = ids->capacity ? ids->capacity : 32;
+    while (capacity - ids->count < count && capacity <= SIZE_MAX / 16)
+        capacity *= 2;
+    uint32_t *grown =
+        capacity - ids->count < count ? NULL : realloc(ids->ids, capacity * sizeof *grown);
+    ids->failed = !grown;
+    if (!grown)
+        return false;
+    ids->ids = grown;
+    ids->capacity = capacity;
+    return true;
+}
+
+void cz_ids_append(struct cz_ids *ids, uint32_t id)
+{
+    if (ids->count == ids->capacity && !cz_ids_reserve(ids, 1))
+        return;
+    ids->ids[ids->count++] = id;
+}
+
+void cz_ids_free(struct cz_ids *ids)
+{
+    free(ids->ids);
+    *ids = (struct cz_ids){0};
+}
