@@ -102,17 +102,18 @@ static void cut_tiles(struct cz_cpu_backend *backend, const struct cz_step *step
 
 /* ---- Products ---- */
 
-/* A row becomes the input of `product`, in the forms that its matrices take. */
+/* `values` become row `row` of a batch of `rows`, the input of `product` in the forms that its
+ * matrices take; the batch begins at slot `first` of the records. */
 static void put_input(const struct cz_cpu_backend *backend, const struct cz_cpu_product *product,
-                      const float *values, uint32_t row)
+                      const float *values, uint32_t first, uint32_t rows, uint32_t row)
 {
     uint32_t columns = product->weights[0].columns;
     for (int kind = 0; kind < CZ_ACTIVATION_KINDS; kind++)
         if (product->needs[kind])
             backend->kernels->quantize(
-                (enum cz_activation)kind, values, columns,
+                (enum cz_activation)kind, values, columns, rows, row,
                 backend->records[kind] +
-                    row * cz_activation_bytes((enum cz_activation)kind, columns));
+                    first * cz_activation_bytes((enum cz_activation)kind, columns));
 }
 
 static void run_product(const struct pass *pass, const struct cz_cpu_product *product,
@@ -173,7 +174,7 @@ static void begin_part(const struct pass *pass, const float *norm,
     uint32_t hidden = backend->hyper->hidden;
     backend->kernels->rms_norm(backend->x + (size_t)row * hidden, norm, hidden,
                                backend->hyper->norm_epsilon, pass->memory->row);
-    put_input(backend, product, pass->memory->row, row);
+    put_input(backend, product, pass->memory->row, 0, pass->rows, row);
 }
 
 static void rotate(const struct cz_cpu_backend *backend, enum cz_cpu_rope rope, uint32_t row,
@@ -290,7 +291,7 @@ static void activate(const struct pass *pass, const struct cz_cpu_layer *layer, 
         backend->kernels->silu_mul(gate, up, count, gate);
     else
         backend->kernels->gelu_mul(gate, up, count, gate);
-    put_input(backend, &layer->down, gate, row);
+    put_input(backend, &layer->down, gate, 0, pass->rows, row);
 }
 
 /* ---- A layer ---- */
@@ -333,7 +334,7 @@ static void run_attention(struct pass *pass, uint32_t index, bool last)
         put_input(backend, &layer->o,
                   backend->attended + (size_t)(last ? backend->wanted[row] : row) * hyper->heads *
                                           hyper->head_dim,
-                  row);
+                  0, pass->rows, row);
     cz_worker_barrier(pass->worker);
     bool normed = layer->post_attention_norm;
     run_product(pass, &layer->o, (float *[]){normed ? backend->sum : backend->x}, !normed);
@@ -444,7 +445,9 @@ static void list_wanted(struct cz_cpu_backend *backend, const struct cz_step *st
     }
 }
 
-static void begin_head(const struct pass *pass, uint32_t slot, const struct cz_step_logits *logits)
+/* Slots 0..dense-1 are one batch, every other slot is a batch of its own. */
+static void begin_head(const struct pass *pass, uint32_t slot, uint32_t dense,
+                       const struct cz_step_logits *logits)
 {
     const struct cz_cpu_backend *backend = pass->backend;
     uint32_t hidden = backend->hyper->hidden, last = backend->hyper->layers - 1;
@@ -458,7 +461,10 @@ static void begin_head(const struct pass *pass, uint32_t slot, const struct cz_s
         x = row;
     }
     backend->kernels->rms_norm(x, backend->output_norm, hidden, backend->hyper->norm_epsilon, row);
-    put_input(backend, &backend->head, row, slot);
+    if (slot < dense)
+        put_input(backend, &backend->head, row, 0, dense, slot);
+    else
+        put_input(backend, &backend->head, row, slot, 1, 0);
 }
 
 static uint32_t plan_head(const struct pass *pass, const uint32_t *order, uint32_t count,
@@ -536,7 +542,7 @@ static void run_head_group(const struct pass *pass, const uint32_t *order, uint3
     uint32_t products = plan_head(pass, order, count, list, sparse);
     FOR_SHARE(pass, count, slot) {
         const struct cz_step_logits *logits = &pass->step->logits[order[slot]];
-        begin_head(pass, slot, logits);
+        begin_head(pass, slot, sparse[0] ? 0 : list[0].rows, logits);
         if (sparse[slot])
             list_panels(logits, panels, backend->panels + (size_t)slot * panels);
     }
