@@ -22,8 +22,7 @@ void cz_codes_add(struct cz_codes *set, uint32_t first, uint32_t last)
     }
     if (set->count == set->capacity) {
         size_t capacity = set->capacity ? set->capacity * 2 : 8;
-        struct cz_code_range *ranges =
-            CZ_ARENA_ARRAY(set->arena, struct cz_code_range, capacity);
+        struct cz_code_range *ranges = CZ_ARENA_ARRAY(set->arena, struct cz_code_range, capacity);
         if (!ranges) {
             set->failed = true;
             return;
@@ -231,8 +230,7 @@ static bool add_categories(struct cz_codes *set, uint32_t mask)
         return true;
     }
     for (size_t i = 0; i < category_run_count; i++) {
-        uint32_t last =
-            i + 1 < category_run_count ? category_runs[i + 1].first - 1 : CZ_CODE_LAST;
+        uint32_t last = i + 1 < category_run_count ? category_runs[i + 1].first - 1 : CZ_CODE_LAST;
         if (category_runs[i].mask & mask)
             cz_codes_add(set, category_runs[i].first, last);
     }

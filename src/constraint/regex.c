@@ -7,8 +7,8 @@
  * node. A context is a state of the automaton that reads all lookbehinds at once (three states for
  * `^` and \b, one without any), doubled by whether anything was read since the enclosing repetition
  * began its turn, since a turn that reads nothing must not count. A lookahead is then an
- * intersection with K, a lookbehind a choice by context, and an unbounded repetition with assertions
- * inside is an equation X[c] = K[c] | body(X)[c], solved by a variable of the store.
+ * intersection with K, a lookbehind a choice by context, and an unbounded repetition with
+ * assertions inside is an equation X[c] = K[c] | body(X)[c], solved by a variable of the store.
  *
  * Parts without assertions are plain expressions, with counted repeats kept as counters; where the
  * context after them matters, they are cut by their last character.
@@ -340,8 +340,8 @@ static void make_contexts(struct compiler *compiler)
     make_classes(compiler);
     cz_expr *states =
         allocate(compiler, (size_t)CZ_REGEX_MAXIMUM_CONTEXTS * (width + 1), sizeof *states);
-    contexts->next = allocate(
-        compiler, (size_t)CZ_REGEX_MAXIMUM_CONTEXTS * contexts->class_count, sizeof(uint32_t));
+    contexts->next = allocate(compiler, (size_t)CZ_REGEX_MAXIMUM_CONTEXTS * contexts->class_count,
+                              sizeof(uint32_t));
     contexts->truth = allocate(compiler, CZ_REGEX_MAXIMUM_CONTEXTS, sizeof(uint64_t));
     cz_expr start[MAXIMUM_BEHINDS];
     for (uint32_t i = 0; i < width && !compiler->status; i++)
@@ -419,16 +419,15 @@ static cz_expr cut_by_last(struct compiler *compiler, cz_expr expr, const cz_exp
         if (after[(size_t)target * 2 + 1] == CZ_EXPR_NOTHING || (!codes.count && !codes.failed))
             continue;
         cz_expr ending = cz_expr_concat(store, CZ_EXPR_TEXT, set_expr(compiler, &codes));
-        cz_expr part = cz_expr_concat(store, cz_expr_and(store, expr, ending),
-                                      after[(size_t)target * 2 + 1]);
+        cz_expr part =
+            cz_expr_concat(store, cz_expr_and(store, expr, ending), after[(size_t)target * 2 + 1]);
         result = cz_expr_or(store, result, part);
     }
     return result;
 }
 
 /* A part without assertions, known as an expression. Needs `definite` or uniform continuations. */
-static continuations compile_expr(struct compiler *compiler, cz_expr expr,
-                                  const cz_expr *after)
+static continuations compile_expr(struct compiler *compiler, cz_expr expr, const cz_expr *after)
 {
     struct cz_expr_store *store = compiler->store;
     continuations before = new_continuations(compiler);
@@ -627,7 +626,8 @@ static bool is_edge(const struct cz_regex_node *node, bool behind)
            is_any_set(node->first);
 }
 
-/* `^...$`, `^...` and `...$` without other assertions, which most patterns are, need no contexts. */
+/* `^...$`, `^...` and `...$` without other assertions, which most patterns are, need no contexts.
+ */
 static bool compile_edges(struct compiler *compiler, struct cz_regex_node *tree, bool search,
                           cz_expr *out)
 {

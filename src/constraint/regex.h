@@ -8,12 +8,12 @@
  * CZ_REGEX_ECMA is ECMA-262 with the `u` flag, and takes the spellings of Annex B that have one
  * meaning only (identity escapes of punctuation, a lone brace or bracket). CZ_REGEX_PYTHON adds the
  * common syntax of Python and PCRE: inline flags, \A \Z \z, POSIX classes, (?P<name>...), comments,
- * \Q...\E. In both, \d \w \s and \b are the ones of ECMA-262 (ASCII digits and word characters), and
- * a `$` without the m flag is the very end of the text.
+ * \Q...\E. In both, \d \w \s and \b are the ones of ECMA-262 (ASCII digits and word characters),
+ * and a `$` without the m flag is the very end of the text.
  *
- * Lookahead, lookbehind, \b, ^ and $ are exact anywhere, also inside repetitions. Refused by name as
- * CLOZE_UNSUPPORTED: back-references and recursion (not regular), possessive quantifiers, atomic and
- * conditional groups (they depend on the order of a backtracking search), a lookahead inside a
+ * Lookahead, lookbehind, \b, ^ and $ are exact anywhere, also inside repetitions. Refused by name
+ * as CLOZE_UNSUPPORTED: back-references and recursion (not regular), possessive quantifiers, atomic
+ * and conditional groups (they depend on the order of a backtracking search), a lookahead inside a
  * lookbehind. A malformed pattern is CLOZE_INVALID. Messages name the character, counted from 1.
  */
 #ifndef CZ_CONSTRAINT_REGEX_H

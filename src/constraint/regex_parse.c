@@ -42,8 +42,9 @@ static void refuse(struct parser *parser, cloze_status code, const char *what)
     size_t character = 1;
     for (size_t i = 0; i < parser->at && i < parser->text.size; i++)
         character += ((unsigned char)parser->text.data[i] & 0xC0) != 0x80;
-    parser->status = cz_fail(parser->error, code, NULL, "%s (character %zu of the pattern \""
-                             CZ_SLICE_FORMAT "\")", what, character, CZ_SLICE_ARG(parser->text));
+    parser->status = cz_fail(parser->error, code, NULL,
+                             "%s (character %zu of the pattern \"" CZ_SLICE_FORMAT "\")", what,
+                             character, CZ_SLICE_ARG(parser->text));
 }
 
 static void malformed(struct parser *parser, const char *what)
@@ -267,8 +268,8 @@ static bool read_property(struct parser *parser, bool negate, struct cz_codes *c
     }
     struct cz_codes found = {.arena = parser->arena};
     if (!cz_codes_add_property(&found, name)) {
-        bool extensions = cz_slice_starts_with(name, "Script_Extensions=") ||
-                          cz_slice_starts_with(name, "scx=");
+        bool extensions =
+            cz_slice_starts_with(name, "Script_Extensions=") || cz_slice_starts_with(name, "scx=");
         if (extensions)
             unsupported(parser, "the property Script_Extensions is not supported");
         else
@@ -415,8 +416,8 @@ static bool read_python_escape(struct parser *parser, uint32_t letter, uint32_t 
             malformed(parser, "\\U needs eight hexadecimal digits of at most 10FFFF");
         return true;
     case 'o':
-        if (!accept(parser, "{") || !read_digits(parser, 8, 1, 16, code) ||
-            *code > CZ_CODE_LAST || !accept(parser, "}"))
+        if (!accept(parser, "{") || !read_digits(parser, 8, 1, 16, code) || *code > CZ_CODE_LAST ||
+            !accept(parser, "}"))
             malformed(parser, "\\o needs an octal number in braces");
         return true;
     default:
@@ -478,10 +479,11 @@ struct posix_class {
 };
 
 static const struct posix_class posix_classes[] = {
-    {"alnum", "09AZaz"}, {"alpha", "AZaz"},        {"ascii", "\x01\x7F"}, {"blank", "\t\t  "},
-    {"digit", "09"},     {"cntrl", "\x01\x1F\x7F\x7F"}, {"graph", "!~"},  {"lower", "az"},
-    {"print", " ~"},     {"punct", "!/:@[`{~"},    {"space", "\t\r  "},   {"upper", "AZ"},
-    {"word", "09AZ__az"}, {"xdigit", "09AFaf"},
+    {"alnum", "09AZaz"},   {"alpha", "AZaz"},    {"ascii", "\x01\x7F"},
+    {"blank", "\t\t  "},   {"digit", "09"},      {"cntrl", "\x01\x1F\x7F\x7F"},
+    {"graph", "!~"},       {"lower", "az"},      {"print", " ~"},
+    {"punct", "!/:@[`{~"}, {"space", "\t\r  "},  {"upper", "AZ"},
+    {"word", "09AZ__az"},  {"xdigit", "09AFaf"},
 };
 
 /* "[:name:]" or "[:^name:]" inside brackets. */
@@ -1042,15 +1044,15 @@ static void count_groups(struct parser *parser)
 }
 
 cloze_status cz_regex_tree_parse(struct cz_arena *arena, struct cz_slice pattern,
-                                 const struct cz_regex_options *options,
-                                 struct cz_regex_node **out, struct cloze_error *error)
+                                 const struct cz_regex_options *options, struct cz_regex_node **out,
+                                 struct cloze_error *error)
 {
-    struct parser parser = {.arena = arena,
-                            .text = pattern,
-                            .flavour = options->flavour,
-                            .flags = {options->ignore_case, options->multiline, options->dot_all,
-                                      options->verbose},
-                            .error = error};
+    struct parser parser = {
+        .arena = arena,
+        .text = pattern,
+        .flavour = options->flavour,
+        .flags = {options->ignore_case, options->multiline, options->dot_all, options->verbose},
+        .error = error};
     if (pattern.size > CZ_REGEX_MAXIMUM_SIZE)
         return cz_fail(error, CLOZE_LIMIT, NULL, "a regular expression of more than %d bytes",
                        CZ_REGEX_MAXIMUM_SIZE);

@@ -32,7 +32,7 @@ struct cz_regex_node {
 
 /* The tree lives in the arena. */
 cloze_status cz_regex_tree_parse(struct cz_arena *arena, struct cz_slice pattern,
-                                 const struct cz_regex_options *options,
-                                 struct cz_regex_node **out, struct cloze_error *error);
+                                 const struct cz_regex_options *options, struct cz_regex_node **out,
+                                 struct cloze_error *error);
 
 #endif

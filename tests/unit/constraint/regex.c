@@ -72,7 +72,11 @@ static void ecma_patterns_search(void **state)
         {"^a{2,3}$", {"aa", "aaa"}, {"a", "aaaa"}},
         {"^(?:a+){2,}$", {"aa", "aaa"}, {"a"}},
         {"^(?<name>a)+?$", {"aaa"}, {""}},
-        {"^(?i:stra\xC3\x9F" "e)$", {"STRA\xE1\xBA\x9E" "E"}, {"strasse"}},
+        {"^(?i:stra\xC3\x9F"
+         "e)$",
+         {"STRA\xE1\xBA\x9E"
+          "E"},
+         {"strasse"}},
     };
     CHECK(samples, CZ_REGEX_ECMA, true);
 }
@@ -114,7 +118,10 @@ static void python_patterns_match_the_whole_text(void **state)
         {"\\pL\\p{^Lu}", {"Aa"}, {"AA"}},
         {"(?m)^a$\\n^b$", {"a\nb"}, {"ab"}},
         {"x{,2}", {"", "xx"}, {"xxx"}},
-        {"\\x{1F600}\\u00e9\\101", {"\xF0\x9F\x98\x80\xC3\xA9" "A"}, {""}},
+        {"\\x{1F600}\\u00e9\\101",
+         {"\xF0\x9F\x98\x80\xC3\xA9"
+          "A"},
+         {""}},
         {"\\h\\R\\N", {"\t\r\na"}, {"\t\r\n\n"}},
     };
     CHECK(samples, CZ_REGEX_PYTHON, false);
