@@ -126,25 +126,6 @@ static cloze_status hash_file(struct cz_import *import, const char *path,
     return status;
 }
 
-static cloze_status bring_file(struct cz_import *import, const struct cz_selected_file *file,
-                               const char *target, bool move, struct cloze_error *error)
-{
-    char sha256[CZ_SHA256_TEXT + 1] = "";
-    cloze_status status;
-    if (move && rename(file->path, target) != 0)
-        return cz_fail_errno(error, target, "rename into place");
-    bool linked = !move && import->options->link && link_file(file->path, target);
-    if (!move && import->options->link && !linked)
-        cz_log(CZ_LOG_WARNING, "%s: can't be linked into the store, so it is copied", file->path);
-    if (move || linked)
-        status = hash_file(import, target, sha256, file->size, error);
-    else
-        status = copy_file(import, file->path, target, sha256, error);
-    if (!status)
-        cz_checksums_append(import->checksums, file->name, sha256);
-    return status;
-}
-
 /* Creates the folders between content and the file. */
 static cloze_status make_parents(const char *target, struct cloze_error *error)
 {
@@ -155,36 +136,47 @@ static cloze_status make_parents(const char *target, struct cloze_error *error)
     return status;
 }
 
-static cloze_status check_recorded(const struct cz_import *import, struct cz_slice recorded,
-                                   struct cloze_error *error);
-
-cloze_status cz_import_files(struct cz_import *import, const struct cz_selection *source, bool move,
-                             struct cloze_error *error)
+/* The file's place in content, its folders made. */
+static cloze_status target_of(struct cz_import *import, const char *name, struct cz_buffer *target,
+                              struct cloze_error *error)
 {
-    struct cz_buffer target = {0}, recorded = {.maximum = 16 << 20};
-    import->total = source->size_bytes;
-    import->done = 0;
-    import->what = move ? "checking" : import->options->link ? "linking" : "copying";
-    import->has_manifest = source->form == CZ_SELECTION_STORE;
-    cloze_status status = CLOZE_OK;
-    if (!move && !import->options->link)
-        status = cz_import_check_space(import, source->size_bytes, error);
-    for (const struct cz_selected_file *file = source->files; !status && file; file = file->next) {
-        if (strcmp(file->name, CZ_STORE_CHECKSUMS) == 0) {
-            status = cz_file_read(file->path, &recorded, error);
-            continue;
-        }
-        if (!cz_path_join(&target, import->stage->content, file->name))
-            status = cz_fail_memory(error, file->name);
-        if (!status)
-            status = make_parents(target.data, error);
-        if (!status)
-            status = bring_file(import, file, target.data, move, error);
+    if (!cz_path_join(target, import->stage->content, name))
+        return cz_fail_memory(error, name);
+    return make_parents(target->data, error);
+}
+
+static cloze_status move_file(struct cz_import *import, const struct cz_selected_file *file,
+                              struct cloze_error *error)
+{
+    struct cz_buffer target = {0};
+    char sha256[CZ_SHA256_TEXT + 1] = "";
+    cloze_status status = target_of(import, file->name, &target, error);
+    if (!status && rename(file->path, target.data) != 0)
+        status = cz_fail_errno(error, target.data, "rename into place");
+    if (!status)
+        status = hash_file(import, target.data, sha256, file->size, error);
+    if (!status)
+        cz_checksums_append(import->checksums, file->name, sha256);
+    cz_buffer_free(&target);
+    return status;
+}
+
+cloze_status cz_import_file(struct cz_import *import, const char *path, const char *name,
+                            uint64_t size, char sha256[CZ_SHA256_TEXT + 1],
+                            struct cloze_error *error)
+{
+    struct cz_buffer target = {0};
+    cloze_status status = target_of(import, name, &target, error);
+    if (!status && import->options->link && link_file(path, target.data)) {
+        status = hash_file(import, target.data, sha256, size, error);
+    } else if (!status) {
+        if (import->options->link)
+            cz_log(CZ_LOG_WARNING, "%s: can't be linked into the store, so it is copied", path);
+        status = copy_file(import, path, target.data, sha256, error);
     }
     if (!status)
-        status = check_recorded(import, cz_buffer_slice(&recorded), error);
+        cz_checksums_append(import->checksums, name, sha256);
     cz_buffer_free(&target);
-    cz_buffer_free(&recorded);
     return status;
 }
 
@@ -213,6 +205,33 @@ static cloze_status check_recorded(const struct cz_import *import, struct cz_sli
     }
     cz_checksums_free(&expected);
     cz_checksums_free(&found);
+    return status;
+}
+
+cloze_status cz_import_files(struct cz_import *import, const struct cz_selection *selection,
+                             bool move, struct cloze_error *error)
+{
+    struct cz_buffer recorded = {.maximum = 16 << 20};
+    char sha256[CZ_SHA256_TEXT + 1];
+    import->total = selection->size_bytes;
+    import->done = 0;
+    import->what = move ? "checking" : import->options->link ? "linking" : "copying";
+    import->has_manifest = selection->form == CZ_SELECTION_STORE;
+    cloze_status status = CLOZE_OK;
+    if (!move && !import->options->link)
+        status = cz_import_check_space(import, selection->size_bytes, error);
+    for (const struct cz_selected_file *file = selection->files; !status && file;
+         file = file->next) {
+        if (strcmp(file->name, CZ_STORE_CHECKSUMS) == 0)
+            status = cz_file_read(file->path, &recorded, error);
+        else if (move)
+            status = move_file(import, file, error);
+        else
+            status = cz_import_file(import, file->path, file->name, file->size, sha256, error);
+    }
+    if (!status)
+        status = check_recorded(import, cz_buffer_slice(&recorded), error);
+    cz_buffer_free(&recorded);
     return status;
 }
 
@@ -480,6 +499,15 @@ static cloze_status check_tag(const struct cz_store *store, const char *text,
     return cz_fail(error, CLOZE_EXISTS, text, "already exists in the store %s", store->models);
 }
 
+static void release_downloads(const struct cz_import *import, bool published)
+{
+    for (const struct cz_import_download *item = import->downloads; item; item = item->next) {
+        if (published)
+            unlink(item->path);
+        close(item->descriptor);
+    }
+}
+
 cloze_status cz_store_import(const struct cz_store *store, const struct cz_import_options *options,
                              struct cz_store_entry *entry, struct cloze_error *error)
 {
@@ -501,6 +529,7 @@ cloze_status cz_store_import(const struct cz_store *store, const struct cz_impor
         status = gather(&import, error);
     if (!status)
         status = complete(&import, &tag, error);
+    release_downloads(&import, !status);
     cz_stage_close(&stage);
     if (!status)
         status = cz_store_find(store, cz_tag_text(&tag, text), entry, error);

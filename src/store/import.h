@@ -8,6 +8,8 @@
 #ifndef CZ_STORE_IMPORT_H
 #define CZ_STORE_IMPORT_H
 
+#include "base/arena.h"
+#include "base/digest.h"
 #include "store/store.h"
 
 /* What happens, for a progress bar: `what` is a word or two ("copying", "downloading x"), `total`
@@ -31,6 +33,7 @@ cloze_status cz_store_import(const struct cz_store *store, const struct cz_impor
 
 struct cz_stage;
 struct cz_selection;
+struct cz_import_download;
 
 /* An import under way. */
 struct cz_import {
@@ -46,17 +49,32 @@ struct cz_import {
     struct cz_arena *arena;
     uint64_t done, total; /* bytes, for the progress */
     const char *what;
+    struct cz_import_download *downloads;
 };
 
 void cz_import_report(struct cz_import *import, const char *what, uint64_t done, uint64_t total);
 /* CLOZE_IO unless the store's file system has `size_bytes` and a little more. */
 cloze_status cz_import_check_space(struct cz_import *import, uint64_t size_bytes,
                                    struct cloze_error *error);
-/* Brings the files of a source into content: by renaming them when they are the import's own
+/* Brings the files of a selection into content: by renaming them when they are the import's own
  * (`move`), else by linking or copying. */
-cloze_status cz_import_files(struct cz_import *import, const struct cz_selection *source, bool move,
-                             struct cloze_error *error);
-/* hub.c */
+cloze_status cz_import_files(struct cz_import *import, const struct cz_selection *selection,
+                             bool move, struct cloze_error *error);
+/* Brings one file of another owner into content as `name`, linked or copied, and appends its digest
+ * to the checksums. */
+cloze_status cz_import_file(struct cz_import *import, const char *path, const char *name,
+                            uint64_t size, char sha256[CZ_SHA256_TEXT + 1],
+                            struct cloze_error *error);
+
+/* hub.c: from the Hugging Face Hub or its local cache. */
 cloze_status cz_import_from_hub(struct cz_import *import, struct cloze_error *error);
+
+/* A download that the import holds (its lock is the open descriptor) until the model is published:
+ * then the file goes; when the import fails it stays, to be continued by the next one. */
+struct cz_import_download {
+    const char *path; /* in the arena */
+    int descriptor;
+    struct cz_import_download *next;
+};
 
 #endif
