@@ -12,9 +12,17 @@
 
 /* ---- import ---- */
 
+struct sized_progress {
+    struct cz_progress progress;
+    uint64_t size_bytes; /* of the model: what the steps are shown as parts of */
+};
+
 static void report_packing(void *context, uint64_t done, uint64_t total)
 {
-    cz_progress_step(context, "packing weights", done, total);
+    struct sized_progress *report = context;
+    double part = total ? (double)done / (double)total : 0;
+    cz_progress_step(&report->progress, "packing weights",
+                     (uint64_t)(part * (double)report->size_bytes), report->size_bytes);
 }
 
 static void print_imported(const struct cz_store_entry *entry, bool json)
@@ -40,26 +48,27 @@ static cloze_status run_import(struct cz_arguments *arguments, struct cloze_erro
 {
     struct cz_store store;
     struct cz_store_entry entry = {0};
-    struct cz_progress progress;
+    struct sized_progress report;
     cloze_status status = cz_store_open(NULL, &store, error);
     if (status)
         return status;
-    cz_progress_start(&progress, cz_is_quiet(arguments));
+    cz_progress_start(&report.progress, cz_is_quiet(arguments));
     struct cz_import_options options = {
         .source = cz_argument(arguments, "SOURCE"),
         .tag = cz_argument(arguments, "TAG"),
         .link = cz_flag_given(arguments, "link"),
         .progress = cz_models_progress,
-        .context = &progress,
+        .context = &report.progress,
     };
     status = cz_store_import(&store, &options, &entry, error);
-    cz_progress_end(&progress);
+    cz_progress_end(&report.progress);
     if (!status)
         print_imported(&entry, cz_flag_given(arguments, "json"));
     if (!status) {
         fflush(stdout);
-        status = cz_pack_model(entry.path, store.cache, report_packing, &progress, error);
-        cz_progress_end(&progress);
+        report.size_bytes = entry.size_bytes;
+        status = cz_pack_model(entry.path, store.cache, report_packing, &report, error);
+        cz_progress_end(&report.progress);
     }
     cz_store_entry_free(&entry);
     cz_store_close(&store);
@@ -150,16 +159,11 @@ static enum cz_archive_format choose_output(const struct cz_store_entry *entry, 
     return CZ_ARCHIVE_TAR_XZ;
 }
 
-struct export_progress {
-    struct cz_progress progress;
-    uint64_t total;
-};
-
 static void report_export(void *context, uint64_t done, uint64_t total)
 {
     (void)total;
-    struct export_progress *report = context;
-    cz_progress_step(&report->progress, "packing the archive", done, report->total);
+    struct sized_progress *report = context;
+    cz_progress_step(&report->progress, "packing the archive", done, report->size_bytes);
 }
 
 static cloze_status run_export(struct cz_arguments *arguments, struct cloze_error *error)
@@ -167,13 +171,13 @@ static cloze_status run_export(struct cz_arguments *arguments, struct cloze_erro
     struct cz_store store;
     struct cz_store_entry entry = {0};
     struct cz_buffer path = {0};
-    struct export_progress report;
+    struct sized_progress report;
     cloze_status status = cz_store_open(NULL, &store, error);
     if (!status)
         status = cz_store_find(&store, cz_argument(arguments, "TAG"), &entry, error);
     if (!status) {
         enum cz_archive_format format = choose_output(&entry, cz_argument(arguments, "OUT"), &path);
-        report.total = entry.size_bytes;
+        report.size_bytes = entry.size_bytes;
         cz_progress_start(&report.progress, cz_is_quiet(arguments));
         status = cz_buffer_status(&path, "the archive", error);
         if (!status)

@@ -207,7 +207,9 @@ cloze_status cz_archive_unpack(const char *path, const char *folder, cz_archive_
         status = cz_fail_memory(error, path);
     } else {
         library->archive_read_support_filter_all(unpacker.archive);
-        library->archive_read_support_format_all(unpacker.archive);
+        /* Only these: others of libarchive's formats (mtree) name files outside the archive. */
+        library->archive_read_support_format_tar(unpacker.archive);
+        library->archive_read_support_format_zip(unpacker.archive);
         if (library->archive_read_open_filename(unpacker.archive, path, OPEN_BLOCK) != ARCHIVE_OK)
             status = fail_archive(&unpacker, "is no archive");
         else

@@ -26,6 +26,7 @@ struct exchange {
     long code;               /* HTTP status; 0 until it is known */
     char error_code[64];     /* the hub's X-Error-Code: GatedRepo, RepoNotFound, ... */
     char error_message[256]; /* X-Error-Message */
+    char range[64];          /* Content-Range: "bytes 100-199/200" */
     bool started;            /* the body has begun */
     cloze_status failure;    /* of the callbacks, told in *error */
     struct cloze_error *error;
@@ -132,6 +133,7 @@ static size_t on_header(char *line, size_t unit, size_t count, void *context)
     take_header(line, size, "X-Error-Code", exchange->error_code, sizeof exchange->error_code);
     take_header(line, size, "X-Error-Message", exchange->error_message,
                 sizeof exchange->error_message);
+    take_header(line, size, "Content-Range", exchange->range, sizeof exchange->range);
     return size;
 }
 
@@ -139,6 +141,11 @@ static size_t on_header(char *line, size_t unit, size_t count, void *context)
  * start when it does not (200). */
 static cloze_status start_file(struct exchange *exchange)
 {
+    unsigned long long start = 0;
+    if (exchange->code == 206 &&
+        (sscanf(exchange->range, "bytes %llu-", &start) != 1 || start != exchange->offset))
+        return cz_fail(exchange->error, CLOZE_NETWORK, exchange->what,
+                       "the hub sends another range than asked for: '%s'", exchange->range);
     if (exchange->code == 200)
         exchange->offset = 0;
     if (ftruncate(exchange->descriptor, (off_t)exchange->offset) != 0 ||
@@ -232,8 +239,12 @@ static void set_options(struct exchange *exchange, const char *address, struct c
     curl->easy_setopt(handle, CURLOPT_HEADERDATA, exchange);
     curl->easy_setopt(handle, CURLOPT_WRITEFUNCTION, on_body);
     curl->easy_setopt(handle, CURLOPT_WRITEDATA, exchange);
-    if (!exchange->body && exchange->offset)
-        curl->easy_setopt(handle, CURLOPT_RESUME_FROM_LARGE, (curl_off_t)exchange->offset);
+    if (!exchange->body && exchange->offset) {
+        /* Not CURLOPT_RESUME_FROM: that takes a whole file (200) for an error. */
+        char range[32];
+        snprintf(range, sizeof range, "%llu-", (unsigned long long)exchange->offset);
+        curl->easy_setopt(handle, CURLOPT_RANGE, range);
+    }
 }
 
 /* What a refusal of the hub means for the user. */

@@ -361,6 +361,24 @@ static cloze_status gather(struct cz_import *import, struct cloze_error *error)
 
 /* ---- Completing ---- */
 
+/* Puts the source's name for that of the stage, a folder that is about to vanish: "model.gguf:17",
+ * "folder/config.json", "archive.zip: inner.gguf:17". */
+static void name_source_in_error(const struct cz_import *import, struct cloze_error *error)
+{
+    const char *source = import->options->source, *base = cz_path_name(source);
+    size_t prefix = strlen(import->stage->content), size = strlen(base);
+    if (!error || strncmp(error->where, import->stage->content, prefix) != 0)
+        return;
+    const char *rest = error->where + prefix + (error->where[prefix] == '/');
+    const char *between = !rest[0] ? "" : cz_file_is_folder(source) ? "/" : ": ";
+    bool is_source = size && strncmp(rest, base, size) == 0;
+    struct cz_buffer where = {0};
+    cz_buffer_printf(&where, "%s%s%s", source, is_source ? "" : between,
+                     is_source ? rest + size : rest);
+    snprintf(error->where, sizeof error->where, "%s", cz_buffer_text(&where));
+    cz_buffer_free(&where);
+}
+
 /* Opens the model as the engine will; a folder of a store may hold it in any of its forms. */
 static cloze_status check_model(struct cz_import *import, struct cz_manifest_facts *facts,
                                 struct cloze_error *error)
@@ -369,13 +387,7 @@ static cloze_status check_model(struct cz_import *import, struct cz_manifest_fac
     cz_import_report(import, "checking tensors", 0, 0);
     cloze_status status = cz_model_open(import->stage->content, &model, error);
     if (status) {
-        /* say the source's name, not that of a folder that is about to vanish */
-        size_t prefix = strlen(import->stage->content);
-        if (error && strncmp(error->where, import->stage->content, prefix) == 0) {
-            char rest[sizeof error->where];
-            snprintf(rest, sizeof rest, "%s", error->where + prefix);
-            snprintf(error->where, sizeof error->where, "%s%s", import->options->source, rest);
-        }
+        name_source_in_error(import, error);
         return status;
     }
     facts->format = keep_text(import, cz_slice(model->format));

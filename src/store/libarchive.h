@@ -10,7 +10,8 @@
 #define CZ_LIBARCHIVE_FUNCTIONS(X)                                                                 \
     X(archive_read_new)                                                                            \
     X(archive_read_support_filter_all)                                                             \
-    X(archive_read_support_format_all) X(archive_read_open_filename) X(archive_read_next_header)   \
+    X(archive_read_support_format_tar)                                                             \
+    X(archive_read_support_format_zip) X(archive_read_open_filename) X(archive_read_next_header)   \
         X(archive_read_data) X(archive_read_free) X(archive_filter_bytes) X(archive_error_string)  \
             X(archive_errno) X(archive_entry_pathname) X(archive_entry_hardlink)                   \
                 X(archive_entry_filetype) X(archive_entry_size) X(archive_entry_size_is_set)       \
