@@ -15,7 +15,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -509,24 +508,46 @@ static bool is_wanted(const char *name, char (*digests)[CZ_SHA256_TEXT + 1], siz
     return wanted;
 }
 
-static cloze_status collect_packed_files(const struct cz_store *store, const char *folder,
-                                         char (*digests)[CZ_SHA256_TEXT + 1], size_t count,
-                                         size_t *removed, uint64_t *size, struct cloze_error *error)
+struct packed_collector {
+    const struct cz_store *store;
+    char (*digests)[CZ_SHA256_TEXT + 1]; /* [count], of the models in the store */
+    size_t count;
+    size_t removed;
+    uint64_t size_bytes;
+};
+
+/* Removes one file of cache/packed, unless a model wants it or a process is still writing it. */
+static cloze_status collect_packed_file(struct packed_collector *collector, const char *folder,
+                                        const char *name, struct cloze_error *error)
+{
+    struct cz_buffer path = {0};
+    struct stat info;
+    int lock = -1;
+    cloze_status status = CLOZE_OK;
+    if (!cz_path_join(&path, folder, name))
+        status = cz_fail_memory(error, folder);
+    else if (lstat(path.data, &info) == 0 && S_ISREG(info.st_mode) &&
+             !is_wanted(name, collector->digests, collector->count, collector->store) &&
+             cz_file_lock(path.data, false, &lock, NULL) == CLOZE_OK) {
+        if (unlink(path.data) != 0)
+            status = cz_fail_errno(error, path.data, "remove");
+        collector->removed += !status;
+        collector->size_bytes += status ? 0 : (uint64_t)info.st_size;
+        close(lock);
+    }
+    cz_buffer_free(&path);
+    return status;
+}
+
+static cloze_status collect_packed_files(struct packed_collector *collector, const char *folder,
+                                         struct cloze_error *error)
 {
     DIR *open_folder = opendir(folder);
     if (!open_folder)
         return errno == ENOENT ? CLOZE_OK : cz_fail_errno(error, folder, "list the folder");
     cloze_status status = CLOZE_OK;
-    struct stat info;
-    for (struct dirent *item; !status && (item = readdir(open_folder));) {
-        if (fstatat(dirfd(open_folder), item->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0 ||
-            !S_ISREG(info.st_mode) || is_wanted(item->d_name, digests, count, store))
-            continue;
-        if (unlinkat(dirfd(open_folder), item->d_name, 0) != 0 && errno != ENOENT)
-            status = cz_fail_errno(error, folder, "remove a packed model from");
-        *removed += !status;
-        *size += (uint64_t)info.st_size;
-    }
+    for (struct dirent *item; !status && (item = readdir(open_folder));)
+        status = collect_packed_file(collector, folder, item->d_name, error);
     closedir(open_folder);
     return status;
 }
@@ -536,23 +557,26 @@ static cloze_status collect_packed_files(const struct cz_store *store, const cha
 static cloze_status collect_packed(const struct cz_store *store, size_t *removed, uint64_t *size,
                                    struct cloze_error *error)
 {
+    struct packed_collector collector = {.store = store};
     struct cz_store_list list;
     struct cz_buffer folder = {0};
-    size_t count = 0;
     cloze_status status = cz_store_list(store, NULL, &list, error);
     if (status)
         return status;
-    char(*digests)[CZ_SHA256_TEXT + 1] = calloc(list.count + 1, sizeof *digests);
-    if (!digests || !cz_path_join(&folder, store->cache, "packed"))
+    collector.digests = calloc(list.count + 1, sizeof *collector.digests);
+    if (!collector.digests || !cz_path_join(&folder, store->cache, "packed"))
         status = cz_fail_memory(error, "the list of models");
     for (size_t i = 0; !status && i < list.count; i++) {
         if (!list.entries[i].damage &&
-            cz_source_digest(list.entries[i].path, store->cache, digests[count], NULL) == CLOZE_OK)
-            count++;
+            cz_source_digest(list.entries[i].path, store->cache, collector.digests[collector.count],
+                             NULL) == CLOZE_OK)
+            collector.count++;
     }
     if (!status)
-        status = collect_packed_files(store, folder.data, digests, count, removed, size, error);
-    free(digests);
+        status = collect_packed_files(&collector, folder.data, error);
+    *removed = collector.removed;
+    *size += collector.size_bytes;
+    free(collector.digests);
     cz_buffer_free(&folder);
     cz_store_list_free(&list);
     return status;

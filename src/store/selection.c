@@ -182,7 +182,7 @@ static bool belongs(enum cz_selection_form form, const struct cz_selected_file *
         return cz_select_wants(cz_slice(base));
     const char *other = cz_path_name(chosen->name);
     size_t size = cz_gguf_stem(cz_slice(other), &unused);
-    return file == chosen ||
+    return file->path == chosen->path ||
            (strstr(other, "-of-") && strstr(base, "-of-") && cz_select_is_gguf(cz_slice(base)) &&
             cz_gguf_stem(cz_slice(base), &unused) == size && strncmp(base, other, size) == 0);
 }
@@ -191,6 +191,7 @@ static bool belongs(enum cz_selection_form form, const struct cz_selected_file *
 static cloze_status keep_files(struct scan *scan, enum cz_selection_form form,
                                const struct cz_selected_file *chosen, struct cz_selection *source)
 {
+    struct cz_selected_file model = *chosen; /* its name changes on the way */
     size_t prefix = (size_t)(cz_path_name(chosen->name) - chosen->name);
     struct cz_selected_file **tail = &source->files;
     size_t folder = (size_t)(cz_path_name(chosen->path) - chosen->path);
@@ -200,7 +201,7 @@ static cloze_status keep_files(struct scan *scan, enum cz_selection_form form,
         return cz_fail_memory(scan->error, chosen->path);
     for (struct cz_selected_file *file = scan->files, *next; file; file = next) {
         next = file->next;
-        if (!belongs(form, file, chosen))
+        if (!belongs(form, file, &model))
             continue;
         file->name += prefix;
         file->next = NULL;
