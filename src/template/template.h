@@ -16,7 +16,7 @@ struct cz_rendered {
     struct cz_buffer text;
     struct cz_trusted_span {
         size_t start, end; /* bytes of text; same layout as the tokenizer's struct cz_span */
-    } *spans;              /* sorted, disjoint */
+    } * spans;             /* sorted, disjoint */
     size_t span_count;
 };
 
@@ -26,8 +26,8 @@ cloze_status cz_template_compile(struct cz_slice source, struct cz_template **ou
 void cz_template_free(struct cz_template *tmpl);
 
 /* `context` is an object: messages, tools, add_generation_prompt, bos_token, ... Values of the
- * members named in `trusted_keys` (NULL-terminated list: "bos_token", "eos_token") count as template
- * text. raise_exception is CLOZE_INVALID with the template's message. */
+ * members named in `trusted_keys` (NULL-terminated list: "bos_token", "eos_token") count as
+ * template text. raise_exception is CLOZE_INVALID with the template's message. */
 cloze_status cz_template_render(const struct cz_template *tmpl, const struct cz_json *context,
                                 const char *const *trusted_keys, struct cz_rendered *out,
                                 struct cloze_error *error);
