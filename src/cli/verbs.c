@@ -1,11 +1,15 @@
 /* verbs.c - the program's table: every verb, one line each, in the order of the help. */
 #include "cli/verb.h"
 
+extern const struct cz_verb cz_verb_models;
+extern const struct cz_verb cz_verb_call;
 extern const struct cz_verb cz_verb_completion;
 extern const struct cz_verb cz_verb_man;
 extern const struct cz_verb cz_verb_complete;
 
 static const struct cz_verb *const verbs[] = {
+    &cz_verb_models,
+    &cz_verb_call,
     &cz_verb_completion,
     &cz_verb_man,
     &cz_verb_complete,

@@ -79,6 +79,13 @@ cz_expr cz_expr_code_points(struct cz_expr_store *store, const struct cz_code_ra
 /* a and not b */
 cz_expr cz_expr_minus(struct cz_expr_store *store, cz_expr a, cz_expr b);
 
+/* A language that is defined by an equation: a new variable, which stands for what cz_expr_bind
+ * gives it, once, before anything is derived. `nullable` must be right for that body, which may hold
+ * the variable only behind something that reads a byte, and not under an odd number of complements.
+ */
+cz_expr cz_expr_variable(struct cz_expr_store *store, bool nullable);
+void cz_expr_bind(struct cz_expr_store *store, cz_expr variable, cz_expr body);
+
 /* ---- The lazy automaton ---- */
 
 bool cz_expr_nullable(const struct cz_expr_store *store, cz_expr e);

@@ -177,6 +177,8 @@ static void carve_rows(struct cz_cpu_backend *backend, struct carver *carver, si
         CARVE(carver, rows * (dims / 2), backend->sine[i]);
     }
     CARVE(carver, rows, backend->tiles);
+    CARVE(carver, rows, backend->wanted);
+    CARVE(carver, rows, backend->place);
 }
 
 static void carve_all(struct cz_cpu_backend *backend, struct carver *carver)

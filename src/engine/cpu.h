@@ -39,6 +39,7 @@ struct cz_cpu_layer {
 /* Rows that attend together: consecutive positions of one sequence, from one RoPE table. */
 struct cz_cpu_tile {
     uint32_t row, count;
+    bool is_wanted; /* logits are wanted of one of them */
 };
 
 struct cz_cpu_worker_memory {
@@ -78,6 +79,8 @@ struct cz_cpu_backend {
     struct cz_cpu_tile *tiles;                /* [rows] */
     uint32_t tile_count;
     uint32_t *logits_order;                   /* [max_logits] */
+    uint32_t *wanted, wanted_count;           /* [rows]: those that logits are wanted of */
+    uint32_t *place;                          /* [rows]: where a wanted row ends up */
     struct cz_cpu_worker_memory *workers;     /* [threads] */
 };
 

@@ -17,7 +17,11 @@ struct pass {
     const struct cz_step *step;
     struct cz_worker *worker;
     struct cz_cpu_worker_memory *memory;
+    uint32_t rows; /* all of the step, then the ones that logits are wanted of */
 };
+
+/* Rows of one KV head that one worker places in the KV memory: neighbours share cache lines. */
+enum { PLACE_ROWS = 16 };
 
 /* ---- Checks ---- */
 
@@ -92,23 +96,24 @@ static void cut_tiles(struct cz_cpu_backend *backend, const struct cz_step *step
             is_past_switch(hyper, before->position) == is_past_switch(hyper, row->position))
             tile->count++;
         else
-            backend->tiles[backend->tile_count++] = (struct cz_cpu_tile){i, 1};
+            backend->tiles[backend->tile_count++] = (struct cz_cpu_tile){i, 1, false};
     }
 }
 
 /* ---- Products ---- */
 
-/* A row becomes the input of `product`, in the forms that its matrices take. */
+/* `values` become row `row` of a batch of `rows`, the input of `product` in the forms that its
+ * matrices take; the batch begins at slot `first` of the records. */
 static void put_input(const struct cz_cpu_backend *backend, const struct cz_cpu_product *product,
-                      const float *values, uint32_t row)
+                      const float *values, uint32_t first, uint32_t rows, uint32_t row)
 {
     uint32_t columns = product->weights[0].columns;
     for (int kind = 0; kind < CZ_ACTIVATION_KINDS; kind++)
         if (product->needs[kind])
             backend->kernels->quantize(
-                (enum cz_activation)kind, values, columns,
+                (enum cz_activation)kind, values, columns, rows, row,
                 backend->records[kind] +
-                    row * cz_activation_bytes((enum cz_activation)kind, columns));
+                    first * cz_activation_bytes((enum cz_activation)kind, columns));
 }
 
 static void run_product(const struct pass *pass, const struct cz_cpu_product *product,
@@ -119,7 +124,7 @@ static void run_product(const struct pass *pass, const struct cz_cpu_product *pr
         list[i] = (struct cz_matmul){
             .weights = &product->weights[i],
             .activations = pass->backend->records[cz_packed_activation(&product->weights[i])],
-            .rows = pass->step->row_count,
+            .rows = pass->rows,
             .out = outputs[i],
             .out_stride = product->weights[i].rows,
             .bias = product->bias[i],
@@ -169,7 +174,7 @@ static void begin_part(const struct pass *pass, const float *norm,
     uint32_t hidden = backend->hyper->hidden;
     backend->kernels->rms_norm(backend->x + (size_t)row * hidden, norm, hidden,
                                backend->hyper->norm_epsilon, pass->memory->row);
-    put_input(backend, product, pass->memory->row, row);
+    put_input(backend, product, pass->memory->row, 0, pass->rows, row);
 }
 
 static void rotate(const struct cz_cpu_backend *backend, enum cz_cpu_rope rope, uint32_t row,
@@ -235,6 +240,13 @@ static void place_head(const struct pass *pass, uint32_t layer_index, uint32_t r
     backend->kernels->kv_write(kv_form(backend), dim, tile, slot, k, v);
 }
 
+static void place_rows(const struct pass *pass, uint32_t layer, uint32_t item)
+{
+    uint32_t heads = pass->backend->hyper->kv_heads, first = item / heads * PLACE_ROWS;
+    for (uint32_t row = first; row < first + PLACE_ROWS && row < pass->rows; row++)
+        place_head(pass, layer, row, item % heads);
+}
+
 static void attend(const struct pass *pass, uint32_t layer_index, uint32_t item)
 {
     const struct cz_cpu_backend *backend = pass->backend;
@@ -279,7 +291,7 @@ static void activate(const struct pass *pass, const struct cz_cpu_layer *layer, 
         backend->kernels->silu_mul(gate, up, count, gate);
     else
         backend->kernels->gelu_mul(gate, up, count, gate);
-    put_input(backend, &layer->down, gate, row);
+    put_input(backend, &layer->down, gate, 0, pass->rows, row);
 }
 
 /* ---- A layer ---- */
@@ -289,22 +301,40 @@ static void activate(const struct pass *pass, const struct cz_cpu_layer *layer, 
          cz_worker_take((pass)->worker, (items), 1, &range_);)                                     \
         for (uint32_t index = range_.first; index < range_.end; index++)
 
-static void run_attention(const struct pass *pass, uint32_t index)
+/* After the last layer's attention only the rows that logits are wanted of go on: they move together,
+ * and pass->rows becomes their number. */
+static void keep_wanted_rows(struct pass *pass)
+{
+    const struct cz_cpu_backend *backend = pass->backend;
+    size_t hidden = backend->hyper->hidden;
+    pass->rows = backend->wanted_count;
+    if (pass->worker->index == 0)
+        for (uint32_t i = 0; i < pass->rows; i++)
+            memmove(backend->x + i * hidden, backend->x + backend->wanted[i] * hidden,
+                    hidden * sizeof *backend->x);
+}
+
+static void run_attention(struct pass *pass, uint32_t index, bool last)
 {
     const struct cz_cpu_backend *backend = pass->backend;
     const struct cz_packed_hyper *hyper = backend->hyper;
     const struct cz_cpu_layer *layer = &backend->layers[index];
-    uint32_t rows = pass->step->row_count, calls = hyper->heads / heads_per_call(hyper);
+    uint32_t calls = hyper->heads / heads_per_call(hyper);
     run_product(pass, &layer->qkv, (float *[]){backend->q, backend->k, backend->v}, false);
-    FOR_SHARE(pass, rows * hyper->kv_heads, item)
-        place_head(pass, index, item / hyper->kv_heads, item % hyper->kv_heads);
+    FOR_SHARE(pass, (pass->rows + PLACE_ROWS - 1) / PLACE_ROWS * hyper->kv_heads, item)
+        place_rows(pass, index, item);
     cz_worker_barrier(pass->worker);
     FOR_SHARE(pass, backend->tile_count * calls, item)
-        attend(pass, index, item);
+        if (!last || backend->tiles[item / calls].is_wanted)
+            attend(pass, index, item);
+    if (last)
+        keep_wanted_rows(pass);
     cz_worker_barrier(pass->worker);
-    FOR_SHARE(pass, rows, row)
+    FOR_SHARE(pass, pass->rows, row)
         put_input(backend, &layer->o,
-                  backend->attended + (size_t)row * hyper->heads * hyper->head_dim, row);
+                  backend->attended + (size_t)(last ? backend->wanted[row] : row) * hyper->heads *
+                                          hyper->head_dim,
+                  0, pass->rows, row);
     cz_worker_barrier(pass->worker);
     bool normed = layer->post_attention_norm;
     run_product(pass, &layer->o, (float *[]){normed ? backend->sum : backend->x}, !normed);
@@ -314,20 +344,20 @@ static void run_feed_forward(const struct pass *pass, const struct cz_cpu_layer 
 {
     const struct cz_cpu_backend *backend = pass->backend;
     run_product(pass, &layer->gate_up, (float *[]){backend->gate, backend->up}, false);
-    FOR_SHARE(pass, pass->step->row_count, row)
+    FOR_SHARE(pass, pass->rows, row)
         activate(pass, layer, row);
     cz_worker_barrier(pass->worker);
     bool normed = layer->post_ffn_norm;
     run_product(pass, &layer->down, (float *[]){normed ? backend->sum : backend->x}, !normed);
 }
 
-static void run_layers(const struct pass *pass)
+static void run_layers(struct pass *pass)
 {
     const struct cz_cpu_backend *backend = pass->backend;
-    uint32_t rows = pass->step->row_count;
-    for (uint32_t i = 0; i < backend->hyper->layers; i++) {
+    uint32_t layers = backend->hyper->layers;
+    for (uint32_t i = 0; i < layers; i++) {
         const struct cz_cpu_layer *layer = &backend->layers[i];
-        FOR_SHARE(pass, rows, row) {
+        FOR_SHARE(pass, pass->rows, row) {
             if (i == 0)
                 embed(pass, row);
             else
@@ -335,8 +365,10 @@ static void run_layers(const struct pass *pass)
             begin_part(pass, layer->attention_norm, &layer->qkv, row);
         }
         cz_worker_barrier(pass->worker);
-        run_attention(pass, i);
-        FOR_SHARE(pass, rows, row) {
+        run_attention(pass, i, i + 1 == layers);
+        if (!pass->rows)
+            return;
+        FOR_SHARE(pass, pass->rows, row) {
             end_part(pass, layer->post_attention_norm, row);
             begin_part(pass, layer->ffn_norm, &layer->gate_up, row);
         }
@@ -391,21 +423,48 @@ static void order_logits(struct cz_cpu_backend *backend, const struct cz_step *s
         backend->logits_order[is_sparse(backend, &step->logits[i]) ? --last : first++] = i;
 }
 
-static void begin_head(const struct pass *pass, uint32_t slot, const struct cz_step_logits *logits)
+/* Which rows go through the last layer to its end, and where they stand then. */
+static void list_wanted(struct cz_cpu_backend *backend, const struct cz_step *step)
+{
+    enum { UNWANTED, WANTED };
+    memset(backend->place, UNWANTED, step->row_count * sizeof *backend->place);
+    for (uint32_t i = 0; i < step->logits_count; i++)
+        backend->place[step->logits[i].row] = WANTED;
+    for (uint32_t i = 0; i < backend->tile_count; i++) {
+        struct cz_cpu_tile *tile = &backend->tiles[i];
+        tile->is_wanted = false;
+        for (uint32_t row = tile->row; row < tile->row + tile->count; row++)
+            tile->is_wanted |= backend->place[row] == WANTED;
+    }
+    backend->wanted_count = 0;
+    for (uint32_t row = 0; row < step->row_count; row++) {
+        if (backend->place[row] == UNWANTED)
+            continue;
+        backend->place[row] = backend->wanted_count;
+        backend->wanted[backend->wanted_count++] = row;
+    }
+}
+
+/* Slots 0..dense-1 are one batch, every other slot is a batch of its own. */
+static void begin_head(const struct pass *pass, uint32_t slot, uint32_t dense,
+                       const struct cz_step_logits *logits)
 {
     const struct cz_cpu_backend *backend = pass->backend;
     uint32_t hidden = backend->hyper->hidden, last = backend->hyper->layers - 1;
     const float *norm = backend->layers[last].post_ffn_norm;
     float *row = pass->memory->row;
-    const float *x = backend->x + (size_t)logits->row * hidden;
+    size_t at = (size_t)backend->place[logits->row] * hidden;
+    const float *x = backend->x + at;
     if (norm) { /* as end_part, but rows may be asked for twice */
-        const float *sum = backend->sum + (size_t)logits->row * hidden;
-        backend->kernels->rms_norm(sum, norm, hidden, backend->hyper->norm_epsilon, row);
+        backend->kernels->rms_norm(backend->sum + at, norm, hidden, backend->hyper->norm_epsilon, row);
         backend->kernels->add(row, x, hidden);
         x = row;
     }
     backend->kernels->rms_norm(x, backend->output_norm, hidden, backend->hyper->norm_epsilon, row);
-    put_input(backend, &backend->head, row, slot);
+    if (slot < dense)
+        put_input(backend, &backend->head, row, 0, dense, slot);
+    else
+        put_input(backend, &backend->head, row, slot, 1, 0);
 }
 
 static uint32_t plan_head(const struct pass *pass, const uint32_t *order, uint32_t count,
@@ -483,7 +542,7 @@ static void run_head_group(const struct pass *pass, const uint32_t *order, uint3
     uint32_t products = plan_head(pass, order, count, list, sparse);
     FOR_SHARE(pass, count, slot) {
         const struct cz_step_logits *logits = &pass->step->logits[order[slot]];
-        begin_head(pass, slot, logits);
+        begin_head(pass, slot, sparse[0] ? 0 : list[0].rows, logits);
         if (sparse[slot])
             list_panels(logits, panels, backend->panels + (size_t)slot * panels);
     }
@@ -523,8 +582,10 @@ struct task {
 static void step_task(void *context, struct cz_worker *worker)
 {
     const struct task *task = context;
-    struct pass pass = {task->backend, task->step, worker, &task->backend->workers[worker->index]};
-    if (task->step->row_count)
+    struct pass pass = {task->backend, task->step, worker,
+                        &task->backend->workers[worker->index],
+                        task->step->row_count};
+    if (pass.rows)
         run_layers(&pass);
     for (uint32_t first = 0; first < task->step->logits_count; first += CZ_HEAD_GROUP)
         run_head_group(&pass, task->backend->logits_order + first,
@@ -540,6 +601,7 @@ cloze_status cz_cpu_step(struct cz_backend *base, const struct cz_step *step,
         return status;
     cut_tiles(backend, step);
     order_logits(backend, step);
+    list_wanted(backend, step);
     struct task task = {backend, step};
     cz_pool_run(backend->pool, step_task, &task);
     return CLOZE_OK;

@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -494,14 +495,15 @@ static cloze_status publish(struct making *making, const char *path, const char 
     if (!status && descriptor < 0)
         status = cz_fail_errno(error, path, "create a temporary file beside");
     if (!status) {
+        flock(descriptor, LOCK_EX | LOCK_NB); /* says to `models gc` that its maker lives */
         status = write_file(making, descriptor, path, digest, error);
-        close(descriptor);
         if (!status && rename(temporary.data, path) != 0)
             status = cz_fail_errno(error, path, "publish the file");
         if (status)
             unlink(temporary.data);
         else
             status = cz_file_fsync_folder(folder.data, error);
+        close(descriptor);
     }
     cz_buffer_free(&folder);
     cz_buffer_free(&temporary);

@@ -1,7 +1,7 @@
 /*
  * avx512.h - matrix products with 512-bit VNNI.
  *
- * Included by avx512_vnni.c and avx512_bf16.c, which differ in `add_bfloat_pair` only.
+ * Included by avx512_vnni.c and avx512_bf16.c, which define how pairs of bf16 are multiplied.
  *
  * One activation row (decoding): each panel is streamed once, codes are unpacked in registers. More
  * rows: a strip of PANELS panels and STRIP_COLUMNS columns is unpacked to bytes and floats in L1 and
@@ -21,11 +21,16 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* Loops over constants that must disappear, so that arrays of vectors become registers. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
 enum {
     PANELS = 2,
-    COLUMNS = 4,         /* activation rows of one tile, int8 */
-    BFLOAT_COLUMNS = 6,  /* the same, bf16 */
-    ROWS = 120,          /* activation rows that share an unpacked strip: a multiple of both */
+    ROWS = 120,          /* activation rows that share an unpacked strip: whole tiles of both kinds */
     STRIP_COLUMNS = 512, /* of the weights */
     STRIP_BLOCKS = STRIP_COLUMNS / CZ_BLOCK_COLUMNS,
     BLOCK_STEPS = 8,
@@ -47,11 +52,10 @@ INLINE __m512i load64(const unsigned char *at)
 /* A word in which field s (of `bits` bits) of each byte moves to bit position `to`. */
 INLINE __m512i field(__m512i word, int bits, int s, int to)
 {
+    typedef uint32_t words __attribute__((vector_size(64)));
     int right = bits * s - to;
-    __m512i moved = right > 0   ? _mm512_srli_epi32(word, (unsigned)right)
-                    : right < 0 ? _mm512_slli_epi32(word, (unsigned)-right)
-                                : word;
-    return _mm512_and_si512(moved, _mm512_set1_epi8((char)(((1 << bits) - 1) << to)));
+    words moved = right > 0 ? (words)word >> right : (words)word << -right;
+    return _mm512_and_si512((__m512i)moved, _mm512_set1_epi8((char)(((1 << bits) - 1) << to)));
 }
 
 /* Step s (0..7) of a block's codes: 16 rows x 4 columns as unsigned bytes. */
@@ -93,34 +97,36 @@ INLINE __m512i broadcast4(const int8_t *at)
 
 /* One block of one panel; returns the new sums. */
 INLINE __m512 block_product(struct shape shape, const unsigned char *block, uint32_t offset,
-                            const struct cz_record *x, size_t b, __m512 sums)
+                            void *activations, size_t b, __m512 sums)
 {
+    struct cz_tile_block x = cz_tile_block(activations, 1, b);
     const unsigned char *minima = block + shape.groups * 32;
     const unsigned char *codes = minima + (shape.has_minimum ? shape.groups * 32 : 0);
     __m512 product[2];
-    for (int half = 0; half < 2; half++) {
-        int32_t start = -(int32_t)offset * x->sums[b * 2 + (size_t)half];
-        __m512i dot = shape.has_minimum ? _mm512_setzero_si512() : _mm512_set1_epi32(start);
-        for (int s = half * 4; s < half * 4 + 4; s++)
+    UNROLL for (int half = 0; half < 2; half++)
+    {
+        __m512i dot = shape.has_minimum ? _mm512_setzero_si512()
+                                        : _mm512_set1_epi32(-(int32_t)offset * x.sums[half]);
+        UNROLL for (int s = half * 4; s < half * 4 + 4; s++)
             dot = _mm512_dpbusd_epi32(dot, unpack(shape.width, codes, s),
-                                      broadcast4(x->codes + b * 32 + (size_t)s * 4));
+                                      broadcast4(x.codes + (size_t)s * 4));
         product[half] = _mm512_cvtepi32_ps(dot);
     }
-    const float *a = x->scales + b * 2;
-    product[0] = _mm512_mul_ps(_mm512_set1_ps(a[0]), product[0]);
+    product[0] = _mm512_mul_ps(_mm512_set1_ps(x.scales[0]), product[0]);
     if (shape.groups == 1) {
-        __m512 both = _mm512_fmadd_ps(_mm512_set1_ps(a[1]), product[1], product[0]);
+        __m512 both = _mm512_fmadd_ps(_mm512_set1_ps(x.scales[1]), product[1], product[0]);
         sums = _mm512_fmadd_ps(load_halves(block), both, sums);
         if (shape.has_minimum)
-            sums = _mm512_fmadd_ps(load_halves(minima), _mm512_set1_ps(x->pairs[b]), sums);
+            sums = _mm512_fmadd_ps(load_halves(minima), _mm512_set1_ps(x.pairs[0]), sums);
         return sums;
     }
-    product[1] = _mm512_mul_ps(_mm512_set1_ps(a[1]), product[1]);
-    for (size_t half = 0; half < 2; half++) {
+    product[1] = _mm512_mul_ps(_mm512_set1_ps(x.scales[1]), product[1]);
+    UNROLL for (size_t half = 0; half < 2; half++)
+    {
         sums = _mm512_fmadd_ps(load_halves(block + half * 32), product[half], sums);
         if (shape.has_minimum)
             sums = _mm512_fmadd_ps(load_halves(minima + half * 32),
-                                   _mm512_set1_ps(x->totals[b * 2 + half]), sums);
+                                   _mm512_set1_ps(x.totals[half]), sums);
     }
     return sums;
 }
@@ -130,20 +136,22 @@ INLINE void row_product(struct shape shape, const struct cz_matmul *m, struct cz
     const struct cz_packed *weights = m->weights;
     uint32_t blocks = cz_packed_blocks(weights);
     size_t block_bytes = cz_packed_block_bytes(weights);
-    struct cz_record x = cz_record((void *)(uintptr_t)m->activations, blocks * CZ_BLOCK_COLUMNS);
+    void *x = activation_tile(m, 0).memory;
     for (uint32_t entry = range.first; entry < range.end; entry++) {
         const unsigned char *block = cz_packed_panel(weights, entry_panel(m, entry));
         __m512 sums = _mm512_setzero_ps();
         for (size_t b = 0; b < blocks; b++, block += block_bytes) {
             for (size_t line = 0; line < block_bytes; line += 64)
                 _mm_prefetch((const char *)block + PREFETCH_BYTES + line, _MM_HINT_T0);
-            sums = block_product(shape, block, weights->offset, &x, b, sums);
+            sums = block_product(shape, block, weights->offset, x, b, sums);
         }
         store_sums(m, 0, entry, sums);
     }
 }
 
 /* ---- Many activation rows ---- */
+
+typedef float strip_sums[PANELS][CZ_PANEL_ROWS]; /* of one activation row */
 
 /* PANELS panels x STRIP_COLUMNS columns, unpacked. */
 struct strip {
@@ -169,103 +177,116 @@ INLINE void unpack_panel(struct shape shape, const unsigned char *block, size_t 
     }
 }
 
-/* `columns` activation rows against a strip; adds to sums[column][panel]. */
-INLINE void tile(uint32_t groups, bool has_minimum, uint32_t offset, const struct strip *strip,
-                 uint32_t blocks, uint32_t columns, const struct cz_record *x,
-                 float sums[][PANELS][CZ_PANEL_ROWS])
+/* What the dot products of some rows and half blocks start from: -offset * sum of the codes. */
+typedef int32_t strip_starts[STRIP_BLOCKS][2 * CZ_INT8_TILE];
+
+/* A tile of `columns` activation rows, from the strip's first block on, against the strip; adds to
+ * sums[column][panel]. */
+INLINE void tile_product(uint32_t groups, bool has_minimum, const struct strip *strip,
+                         uint32_t blocks, uint32_t columns, void *activations,
+                         strip_starts starts, strip_sums *sums)
 {
-    __m512 sum[COLUMNS][PANELS];
-    for (uint32_t c = 0; c < columns; c++)
-        for (uint32_t p = 0; p < PANELS; p++)
+    __m512 sum[CZ_INT8_TILE][PANELS];
+    UNROLL for (uint32_t c = 0; c < columns; c++)
+        UNROLL for (uint32_t p = 0; p < PANELS; p++)
             sum[c][p] = _mm512_load_ps(sums[c][p]);
     for (uint32_t b = 0; b < blocks; b++) {
-        __m512 both[COLUMNS][PANELS];
-        for (uint32_t half = 0; half < 2; half++) {
-            __m512i dot[COLUMNS][PANELS];
-            for (uint32_t c = 0; c < columns; c++)
-                for (uint32_t p = 0; p < PANELS; p++)
+        struct cz_tile_block x = cz_tile_block(activations, columns, b);
+        __m512 both[CZ_INT8_TILE][PANELS];
+        UNROLL for (uint32_t half = 0; half < 2; half++)
+        {
+            __m512i dot[CZ_INT8_TILE][PANELS];
+            UNROLL for (uint32_t c = 0; c < columns; c++)
+                UNROLL for (uint32_t p = 0; p < PANELS; p++)
                     dot[c][p] = has_minimum ? _mm512_setzero_si512()
-                                            : _mm512_set1_epi32(-(int32_t)offset *
-                                                                x[c].sums[b * 2 + half]);
-            for (uint32_t s = half * 4; s < half * 4 + 4; s++) {
+                                            : _mm512_set1_epi32(starts[b][half * columns + c]);
+            UNROLL for (uint32_t s = half * 4; s < half * 4 + 4; s++)
+            {
                 __m512i w[PANELS];
-                for (uint32_t p = 0; p < PANELS; p++)
+                UNROLL for (uint32_t p = 0; p < PANELS; p++)
                     w[p] = _mm512_load_si512(strip->codes[b][s][p]);
-                for (uint32_t c = 0; c < columns; c++) {
-                    __m512i codes = broadcast4(x[c].codes + b * 32 + s * 4);
-                    for (uint32_t p = 0; p < PANELS; p++)
+                UNROLL for (uint32_t c = 0; c < columns; c++)
+                {
+                    __m512i codes = broadcast4(x.codes + (size_t)(s * columns + c) * 4);
+                    UNROLL for (uint32_t p = 0; p < PANELS; p++)
                         dot[c][p] = _mm512_dpbusd_epi32(dot[c][p], w[p], codes);
                 }
             }
-            for (uint32_t c = 0; c < columns; c++) {
-                __m512 a = _mm512_set1_ps(x[c].scales[b * 2 + half]);
-                for (uint32_t p = 0; p < PANELS; p++) {
+            UNROLL for (uint32_t c = 0; c < columns; c++)
+            {
+                __m512 a = _mm512_set1_ps(x.scales[half * columns + c]);
+                UNROLL for (uint32_t p = 0; p < PANELS; p++)
+                {
                     __m512 product = _mm512_cvtepi32_ps(dot[c][p]);
-                    if (groups == 2) {
-                        sum[c][p] = _mm512_fmadd_ps(_mm512_load_ps(strip->scales[b][half][p]),
-                                                    _mm512_mul_ps(a, product), sum[c][p]);
-                        if (has_minimum)
-                            sum[c][p] = _mm512_fmadd_ps(
-                                _mm512_load_ps(strip->minima[b][half][p]),
-                                _mm512_set1_ps(x[c].totals[b * 2 + half]), sum[c][p]);
-                    } else {
+                    if (groups == 1) {
                         both[c][p] = half ? _mm512_fmadd_ps(a, product, both[c][p])
                                           : _mm512_mul_ps(a, product);
+                        continue;
                     }
+                    sum[c][p] = _mm512_fmadd_ps(_mm512_load_ps(strip->scales[b][half][p]),
+                                                _mm512_mul_ps(a, product), sum[c][p]);
+                    if (has_minimum)
+                        sum[c][p] =
+                            _mm512_fmadd_ps(_mm512_load_ps(strip->minima[b][half][p]),
+                                            _mm512_set1_ps(x.totals[half * columns + c]),
+                                            sum[c][p]);
                 }
             }
         }
-        for (uint32_t c = 0; c < columns && groups == 1; c++)
-            for (uint32_t p = 0; p < PANELS; p++) {
+        UNROLL for (uint32_t c = 0; c < columns && groups == 1; c++)
+            UNROLL for (uint32_t p = 0; p < PANELS; p++)
+            {
                 sum[c][p] = _mm512_fmadd_ps(_mm512_load_ps(strip->scales[b][0][p]), both[c][p],
                                             sum[c][p]);
                 if (has_minimum)
                     sum[c][p] = _mm512_fmadd_ps(_mm512_load_ps(strip->minima[b][0][p]),
-                                                _mm512_set1_ps(x[c].pairs[b]), sum[c][p]);
+                                                _mm512_set1_ps(x.pairs[c]), sum[c][p]);
             }
     }
-    for (uint32_t c = 0; c < columns; c++)
-        for (uint32_t p = 0; p < PANELS; p++)
+    UNROLL for (uint32_t c = 0; c < columns; c++)
+        UNROLL for (uint32_t p = 0; p < PANELS; p++)
             _mm512_store_ps(sums[c][p], sum[c][p]);
 }
 
-typedef float strip_sums[PANELS][CZ_PANEL_ROWS];
-
-/* The part of an activation record that meets a strip starting at `block`. */
-INLINE struct cz_record record_at(const struct cz_matmul *m, uint32_t row, uint32_t block)
+/* Where a tile's part of a strip begins: blocks are 64 bytes a row. */
+static inline unsigned char *tile_strip(const struct cz_tile *tile, uint32_t block)
 {
-    uint32_t padded = cz_packed_blocks(m->weights) * CZ_BLOCK_COLUMNS;
-    struct cz_record x = cz_record((void *)(uintptr_t)activation_record(m, row), padded);
-    x.codes += (size_t)block * CZ_BLOCK_COLUMNS;
-    x.scales += (size_t)block * 2;
-    x.sums += (size_t)block * 2;
-    x.totals += (size_t)block * 2;
-    x.pairs += block;
-    return x;
+    return tile->memory + (size_t)block * 64 * tile->rows;
+}
+
+static void set_starts(const struct cz_matmul *m, const struct cz_tile *tile, uint32_t block,
+                       uint32_t blocks, strip_starts starts)
+{
+    int32_t offset = (int32_t)m->weights->offset;
+    for (uint32_t b = 0; b < blocks; b++) {
+        const int32_t *sums = cz_tile_block(tile->memory, tile->rows, block + b).sums;
+        for (uint32_t i = 0; i < 2 * tile->rows; i++)
+            starts[b][i] = -offset * sums[i];
+    }
 }
 
 INLINE void strip_rows(uint32_t groups, bool has_minimum, const struct cz_matmul *m,
                        uint32_t first, uint32_t rows, uint32_t block, uint32_t blocks,
                        const struct strip *strip, strip_sums *sums)
 {
-    uint32_t offset = m->weights->offset;
-    for (uint32_t i = 0; i < rows; i += COLUMNS) {
-        struct cz_record x[COLUMNS];
-        uint32_t columns = rows - i < COLUMNS ? rows - i : COLUMNS;
-        for (uint32_t c = 0; c < columns; c++)
-            x[c] = record_at(m, first + i + c, block);
-        switch (columns) {
+    for (uint32_t i = 0; i < rows; i += CZ_INT8_TILE) {
+        struct cz_tile tile = activation_tile(m, first + i);
+        void *x = tile_strip(&tile, block);
+        strip_starts starts;
+        if (!has_minimum)
+            set_starts(m, &tile, block, blocks, starts);
+        switch (tile.rows) {
         case 1:
-            tile(groups, has_minimum, offset, strip, blocks, 1, x, sums + i);
+            tile_product(groups, has_minimum, strip, blocks, 1, x, starts, sums + i);
             break;
         case 2:
-            tile(groups, has_minimum, offset, strip, blocks, 2, x, sums + i);
+            tile_product(groups, has_minimum, strip, blocks, 2, x, starts, sums + i);
             break;
         case 3:
-            tile(groups, has_minimum, offset, strip, blocks, 3, x, sums + i);
+            tile_product(groups, has_minimum, strip, blocks, 3, x, starts, sums + i);
             break;
         default:
-            tile(groups, has_minimum, offset, strip, blocks, COLUMNS, x, sums + i);
+            tile_product(groups, has_minimum, strip, blocks, 4, x, starts, sums + i);
             break;
         }
     }
@@ -286,8 +307,8 @@ multiply_strip(const struct cz_matmul *m, uint32_t first, uint32_t rows, uint32_
         strip_rows(2, false, m, first, rows, block, blocks, strip, sums);
 }
 
-/* A strip's worth of all panels of the pair that begins at `entry`; a missing second panel repeats
- * the first, and its results are not stored. */
+/* Entry `p` of the pair that begins at `entry`; a missing second one repeats the first, and its
+ * results are not stored. */
 INLINE uint32_t second_entry(struct cz_range range, uint32_t entry, uint32_t p)
 {
     return entry + p < range.end ? entry + p : entry;
@@ -323,56 +344,51 @@ INLINE void rows_product(struct shape shape, const struct cz_matmul *m, struct c
 
 /* ---- bf16 ---- */
 
-/* PANELS panels times `columns` activation rows, a strip of the columns. */
-INLINE void bfloat_tile(const unsigned char *const *panel, uint32_t panels, uint32_t pairs,
-                        uint32_t columns, const uint16_t *const *x, strip_sums *sums)
+/* PANELS panels times a tile of `columns` activation rows, pairs of columns first..end-1. */
+INLINE void bfloat_tile(const unsigned char *const *panel, uint32_t first, uint32_t end,
+                        uint32_t columns, const unsigned char *x, strip_sums *sums)
 {
-    __m512 sum[BFLOAT_COLUMNS][PANELS];
-    for (uint32_t c = 0; c < columns; c++)
-        for (uint32_t p = 0; p < panels; p++)
+    __m512 sum[CZ_BF16_TILE][PANELS];
+    UNROLL for (uint32_t c = 0; c < columns; c++)
+        UNROLL for (uint32_t p = 0; p < PANELS; p++)
             sum[c][p] = _mm512_load_ps(sums[c][p]);
-    for (uint32_t k = 0; k < pairs; k++) {
-        __m512i w[PANELS];
-        for (uint32_t p = 0; p < panels; p++)
-            w[p] = load64(panel[p] + (size_t)k * 64);
-        for (uint32_t c = 0; c < columns; c++) {
-            __m512i pair = broadcast4((const int8_t *)(x[c] + (size_t)k * 2));
-            for (uint32_t p = 0; p < panels; p++)
-                sum[c][p] = add_bfloat_pair(sum[c][p], w[p], pair);
-        }
+    for (size_t k = first; k < end; k++) {
+        bfloat_pairs w[PANELS];
+        UNROLL for (uint32_t p = 0; p < PANELS; p++)
+            w[p] = bfloat_weights(load64(panel[p] + k * 64));
+        UNROLL for (uint32_t c = 0; c < columns; c++)
+            UNROLL for (uint32_t p = 0; p < PANELS; p++)
+                sum[c][p] = bfloat_add(sum[c][p], w[p], x, columns, k, c);
     }
-    for (uint32_t c = 0; c < columns; c++)
-        for (uint32_t p = 0; p < panels; p++)
+    UNROLL for (uint32_t c = 0; c < columns; c++)
+        UNROLL for (uint32_t p = 0; p < PANELS; p++)
             _mm512_store_ps(sums[c][p], sum[c][p]);
 }
 
 static void bfloat_strip(const struct cz_matmul *m, const unsigned char *const *panel,
-                         uint32_t first, uint32_t rows, uint32_t column, uint32_t pairs,
+                         uint32_t first, uint32_t rows, uint32_t pair, uint32_t end,
                          strip_sums *sums)
 {
-    for (uint32_t i = 0; i < rows; i += BFLOAT_COLUMNS) {
-        const uint16_t *x[BFLOAT_COLUMNS];
-        uint32_t columns = rows - i < BFLOAT_COLUMNS ? rows - i : BFLOAT_COLUMNS;
-        for (uint32_t c = 0; c < columns; c++)
-            x[c] = (const uint16_t *)activation_record(m, first + i + c) + column;
-        switch (columns) {
+    for (uint32_t i = 0; i < rows; i += CZ_BF16_TILE) {
+        struct cz_tile tile = activation_tile(m, first + i);
+        switch (tile.rows) {
         case 1:
-            bfloat_tile(panel, PANELS, pairs, 1, x, sums + i);
+            bfloat_tile(panel, pair, end, 1, tile.memory, sums + i);
             break;
         case 2:
-            bfloat_tile(panel, PANELS, pairs, 2, x, sums + i);
+            bfloat_tile(panel, pair, end, 2, tile.memory, sums + i);
             break;
         case 3:
-            bfloat_tile(panel, PANELS, pairs, 3, x, sums + i);
+            bfloat_tile(panel, pair, end, 3, tile.memory, sums + i);
             break;
         case 4:
-            bfloat_tile(panel, PANELS, pairs, 4, x, sums + i);
+            bfloat_tile(panel, pair, end, 4, tile.memory, sums + i);
             break;
         case 5:
-            bfloat_tile(panel, PANELS, pairs, 5, x, sums + i);
+            bfloat_tile(panel, pair, end, 5, tile.memory, sums + i);
             break;
         default:
-            bfloat_tile(panel, PANELS, pairs, BFLOAT_COLUMNS, x, sums + i);
+            bfloat_tile(panel, pair, end, 6, tile.memory, sums + i);
             break;
         }
     }
@@ -381,21 +397,20 @@ static void bfloat_strip(const struct cz_matmul *m, const unsigned char *const *
 static void bfloat_product(const struct cz_matmul *m, struct cz_range range)
 {
     const struct cz_packed *weights = m->weights;
-    uint32_t padded = cz_packed_blocks(weights) * CZ_BLOCK_COLUMNS;
+    uint32_t pairs = cz_packed_blocks(weights) * CZ_BLOCK_COLUMNS / 2;
     _Alignas(64) strip_sums sums[ROWS];
     for (uint32_t first = 0; first < m->rows; first += ROWS) {
         uint32_t rows = m->rows - first < ROWS ? m->rows - first : ROWS;
         for (uint32_t entry = range.first; entry < range.end; entry += PANELS) {
+            const unsigned char *panel[PANELS];
+            for (uint32_t p = 0; p < PANELS; p++)
+                panel[p] =
+                    cz_packed_panel(weights, entry_panel(m, second_entry(range, entry, p)));
             memset(sums, 0, rows * sizeof *sums);
-            for (uint32_t column = 0; column < padded; column += STRIP_COLUMNS) {
-                uint32_t left = padded - column;
-                const unsigned char *panel[PANELS];
-                for (uint32_t p = 0; p < PANELS; p++)
-                    panel[p] = cz_packed_panel(weights,
-                                               entry_panel(m, second_entry(range, entry, p))) +
-                               (size_t)column * 32;
-                bfloat_strip(m, panel, first, rows, column,
-                             (left < STRIP_COLUMNS ? left : STRIP_COLUMNS) / 2, sums);
+            for (uint32_t pair = 0; pair < pairs; pair += STRIP_COLUMNS / 2) {
+                uint32_t left = pairs - pair;
+                uint32_t count = left < STRIP_COLUMNS / 2 ? left : STRIP_COLUMNS / 2;
+                bfloat_strip(m, panel, first, rows, pair, pair + count, sums);
             }
             for (uint32_t i = 0; i < rows; i++)
                 for (uint32_t p = 0; p < PANELS && entry + p < range.end; p++)

@@ -69,41 +69,67 @@ static inline lanes hyperbolic_tangent(lanes x)
     return lanes_sub(lanes_set(1.0f), lanes_div(lanes_set(2.0f), lanes_add(e, lanes_set(1.0f))));
 }
 
-static void quantize_int8(const float *x, uint32_t columns, void *record)
+/* 16 values to codes; returns scale and sum of the codes. */
+static inline float quantize_group(lanes x, int8_t codes[LANES], int32_t *sum)
 {
-    uint32_t padded = (columns + CZ_BLOCK_COLUMNS - 1) / CZ_BLOCK_COLUMNS * CZ_BLOCK_COLUMNS;
-    struct cz_record r = cz_record(record, padded);
-    for (uint32_t g = 0; g < padded / LANES; g++) {
-        uint32_t at = g * LANES;
-        lanes v = at < columns ? load_some(x, at, columns, 0.0f) : lanes_set(0.0f);
-        float largest = lanes_maximum(lanes_abs(v));
-        float scale = largest > 1e-30f ? cz_cut_scale(largest / 127.0f) : 0.0f;
-        float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
-        lanes code = lanes_round(lanes_mul(v, lanes_set(inverse)));
-        code = lanes_min(lanes_max(code, lanes_set(-127.0f)), lanes_set(127.0f));
-        int32_t sum = lanes_store_int8(r.codes + at, code);
-        r.scales[g] = scale;
-        r.sums[g] = sum;
-        r.totals[g] = scale * (float)sum;
-        if (g % 2)
-            r.pairs[g / 2] = r.totals[g - 1] + r.totals[g];
+    float largest = lanes_maximum(lanes_abs(x));
+    float scale = largest > 1e-30f ? cz_cut_scale(largest / 127.0f) : 0.0f;
+    float inverse = scale > 0.0f ? 1.0f / scale : 0.0f;
+    lanes code = lanes_round(lanes_mul(x, lanes_set(inverse)));
+    code = lanes_min(lanes_max(code, lanes_set(-127.0f)), lanes_set(127.0f));
+    *sum = lanes_store_int8(codes, code);
+    return scale;
+}
+
+static inline lanes load_padded(const float *x, uint32_t at, uint32_t columns)
+{
+    return at < columns ? load_some(x, at, columns, 0.0f) : lanes_set(0.0f);
+}
+
+static void quantize_int8(const float *x, uint32_t columns, struct cz_tile tile)
+{
+    uint32_t blocks = (columns + CZ_BLOCK_COLUMNS - 1) / CZ_BLOCK_COLUMNS;
+    for (uint32_t b = 0; b < blocks; b++) {
+        struct cz_tile_block block = cz_tile_block(tile.memory, tile.rows, b);
+        int8_t codes[CZ_BLOCK_COLUMNS];
+        for (uint32_t half = 0; half < 2; half++) {
+            lanes v = load_padded(x, b * CZ_BLOCK_COLUMNS + half * LANES, columns);
+            uint32_t at = half * tile.rows + tile.row;
+            block.scales[at] = quantize_group(v, codes + half * LANES, &block.sums[at]);
+            block.totals[at] = block.scales[at] * (float)block.sums[at];
+        }
+        block.pairs[tile.row] = block.totals[tile.row] + block.totals[tile.rows + tile.row];
+        for (uint32_t s = 0; s < CZ_BLOCK_COLUMNS / 4; s++)
+            memcpy(block.codes + ((size_t)s * tile.rows + tile.row) * 4, codes + (size_t)s * 4, 4);
     }
 }
 
-static void quantize_bfloat(const float *x, uint32_t columns, uint16_t *record)
+static void quantize_bfloat(const float *x, uint32_t columns, struct cz_tile tile)
 {
     uint32_t padded = (columns + CZ_BLOCK_COLUMNS - 1) / CZ_BLOCK_COLUMNS * CZ_BLOCK_COLUMNS;
-    for (uint32_t at = 0; at < padded; at += LANES)
-        lanes_store_bfloat(record + at,
-                           at < columns ? load_some(x, at, columns, 0.0f) : lanes_set(0.0f));
+    for (uint32_t at = 0; at < padded; at += LANES) {
+        uint16_t values[LANES];
+        lanes_store_bfloat(values, load_padded(x, at, columns));
+#ifdef CZ_BFLOAT_PAIRS
+        for (size_t i = 0; i < LANES / 2; i++)
+            memcpy(tile.memory + ((at / 2 + i) * tile.rows + tile.row) * 4, values + i * 2, 4);
+#else
+        float wide[LANES];
+        lanes_store(wide, lanes_load_bfloat(values));
+        for (size_t i = 0; i < LANES; i++)
+            memcpy(tile.memory + ((at + i) * tile.rows + tile.row) * 4, &wide[i], 4);
+#endif
+    }
 }
 
-static void quantize(enum cz_activation kind, const float *x, uint32_t columns, void *record)
+static void quantize(enum cz_activation kind, const float *x, uint32_t columns, uint32_t rows,
+                     uint32_t row, void *activations)
 {
+    size_t bytes = cz_activation_bytes(kind, columns);
     if (kind == CZ_ACTIVATION_BF16)
-        quantize_bfloat(x, columns, record);
+        quantize_bfloat(x, columns, cz_tile_of(activations, rows, row, CZ_BF16_TILE, bytes));
     else
-        quantize_int8(x, columns, record);
+        quantize_int8(x, columns, cz_tile_of(activations, rows, row, CZ_INT8_TILE, bytes));
 }
 
 static void rms_norm(const float *x, const float *weight, uint32_t count, float epsilon,

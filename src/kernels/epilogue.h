@@ -19,10 +19,13 @@ static inline uint32_t panel_rows(const struct cz_matmul *m, uint32_t panel)
     return left < CZ_PANEL_ROWS ? left : CZ_PANEL_ROWS;
 }
 
-static inline const void *activation_record(const struct cz_matmul *m, uint32_t row)
+/* The tile of the activations that row `row` is in. */
+static inline struct cz_tile activation_tile(const struct cz_matmul *m, uint32_t row)
 {
-    size_t bytes = cz_activation_bytes(cz_packed_activation(m->weights), m->weights->columns);
-    return (const char *)m->activations + row * bytes;
+    enum cz_activation kind = cz_packed_activation(m->weights);
+    return cz_tile_of(m->activations, m->rows, row,
+                      kind == CZ_ACTIVATION_BF16 ? CZ_BF16_TILE : CZ_INT8_TILE,
+                      cz_activation_bytes(kind, m->weights->columns));
 }
 
 /* The sums of activation row `row` and one panel: multiplied, biased, accumulated, stored. */

@@ -19,13 +19,17 @@ static const struct cz_kernels *supported(uint32_t index)
     bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                   __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma");
+    bool bfloat = avx512 && __builtin_cpu_supports("avx512bf16");
+    bool intel = __builtin_cpu_is("intel"); /* slow vdpbf16ps, see avx512_vnni.c */
     switch (index) {
     case 0:
         return &cz_kernels_portable;
     case 1:
-        return avx512 ? &cz_kernels_avx512_vnni : NULL;
+        return intel ? bfloat ? &cz_kernels_avx512_bf16 : NULL
+                     : avx512 ? &cz_kernels_avx512_vnni : NULL;
     default:
-        return avx512 && __builtin_cpu_supports("avx512bf16") ? &cz_kernels_avx512_bf16 : NULL;
+        return intel ? avx512 ? &cz_kernels_avx512_vnni : NULL
+                     : bfloat ? &cz_kernels_avx512_bf16 : NULL;
     }
 }
 #else
@@ -72,8 +76,7 @@ static uint32_t padded_columns(uint32_t columns)
 size_t cz_activation_bytes(enum cz_activation kind, uint32_t columns)
 {
     uint32_t padded = padded_columns(columns);
-    size_t bytes = kind == CZ_ACTIVATION_BF16 ? (size_t)padded * 2 : cz_record_bytes(padded);
-    return cz_size_align(bytes, CZ_PACKED_ALIGNMENT);
+    return (size_t)padded * (kind == CZ_ACTIVATION_BF16 ? sizeof(float) : 2);
 }
 
 size_t cz_kv_tile_bytes(enum cz_kv_form form, uint32_t head_dim)

@@ -18,15 +18,14 @@
 /* ---- Activations ---- */
 
 /*
- * What a matmul multiplies with weights: each row (token) is a record of cz_activation_bytes, at a
- * multiple of 64. For bf16 weights: the values rounded to bf16, [padded columns]. For all others
- * (padded = columns up to a multiple of 32, the padding is 0):
+ * What a matmul multiplies with weights: a batch of rows (tokens), made row by row by the `quantize`
+ * of the same table, in rows * cz_activation_bytes bytes at a multiple of 64. Rows stand interleaved
+ * in tiles (layout.h), so a row can't be moved to another batch. For bf16 weights the values are
+ * rounded to bf16. For all others they become int8, with a scale for each 16:
  *
- *   int8_t  code[padded]          x / scale, rounded to nearest even
- *   float   scale[padded / 16]    largest |x| of the 16 values / 127, cut to 22 significant bits
- *   int32_t sum[padded / 16]      of the codes
- *   float   total[padded / 16]    scale * sum
- *   float   pair[padded / 32]     total of both halves of a block
+ *   scale a = largest |x| of the 16 values / 127, cut to 22 significant bits
+ *   code    = x / a, rounded to nearest even
+ *   total   = a * the sum of the codes; pair = total of both halves of a block of 32
  */
 enum cz_activation { CZ_ACTIVATION_INT8, CZ_ACTIVATION_BF16 };
 
@@ -35,6 +34,7 @@ static inline enum cz_activation cz_packed_activation(const struct cz_packed *ma
     return matrix->width == CZ_WIDTH_BF16 ? CZ_ACTIVATION_BF16 : CZ_ACTIVATION_INT8;
 }
 
+/* Bytes of one row of a batch, a multiple of 64. */
 size_t cz_activation_bytes(enum cz_activation kind, uint32_t columns);
 
 /* ---- Matrix product ---- */
@@ -58,7 +58,7 @@ size_t cz_activation_bytes(enum cz_activation kind, uint32_t columns);
  */
 struct cz_matmul {
     const struct cz_packed *weights;
-    const void *activations; /* [rows] records of cz_packed_activation(weights) */
+    const void *activations; /* a batch of `rows` rows, of kind cz_packed_activation(weights) */
     uint32_t rows;
     float *out;
     size_t out_stride; /* floats from one row of `out` to the next */
@@ -130,8 +130,9 @@ struct cz_kernels {
 
     /* Panels (or list entries) first..end-1 of the product. */
     void (*matmul)(const struct cz_matmul *matmul, struct cz_range range);
-    /* x[columns] to a record. */
-    void (*quantize)(enum cz_activation kind, const float *x, uint32_t columns, void *record);
+    /* Puts x[columns] in place `row` of a batch of `rows`. Rows may be put by several threads. */
+    void (*quantize)(enum cz_activation kind, const float *x, uint32_t columns, uint32_t rows,
+                     uint32_t row, void *activations);
 
     /* out[i] = x[i] / sqrt(mean(x^2) + epsilon) * weight[i]; out may be x; weight may be NULL. */
     void (*rms_norm)(const float *x, const float *weight, uint32_t count, float epsilon,

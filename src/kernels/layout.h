@@ -6,30 +6,49 @@
 
 #include <string.h>
 
-/* An int8 activation record of `padded` columns, taken apart. */
-struct cz_record {
-    int8_t *codes;  /* [padded] */
-    float *scales;  /* [padded / 16] */
-    int32_t *sums;  /* [padded / 16] */
-    float *totals;  /* [padded / 16] */
-    float *pairs;   /* [padded / 32] */
+/*
+ * A batch of activations is cut in tiles of consecutive rows, the last of which may have fewer: one
+ * pointer and constant offsets reach all rows of a tile.
+ *
+ *   int8   tiles of 4 rows. A tile of w rows is, block after block (32 columns each), 64 * w bytes:
+ *          int8_t code[8][w][4], float scale[2][w], int32_t sum[2][w], float total[2][w],
+ *          float pair[w], padding
+ *   bf16   tiles of 6 rows. A tile of w rows is float value[padded columns][w], the values being
+ *          rounded to bf16; in the table avx512-bf16 uint16_t value[padded columns / 2][w][2].
+ */
+enum { CZ_INT8_TILE = 4, CZ_BF16_TILE = 6 };
+
+struct cz_tile {
+    unsigned char *memory;
+    uint32_t rows; /* in the tile: 1..width */
+    uint32_t row;  /* the wanted one */
 };
 
-static inline struct cz_record cz_record(void *memory, uint32_t padded)
+static inline struct cz_tile cz_tile_of(const void *activations, uint32_t rows, uint32_t row,
+                                        uint32_t width, size_t row_bytes)
 {
-    unsigned char *at = memory;
-    struct cz_record record = {memory, NULL, NULL, NULL, NULL};
-    size_t groups = padded / 16;
-    record.scales = (float *)(void *)(at + padded);
-    record.sums = (int32_t *)(void *)(at + padded + groups * 4);
-    record.totals = (float *)(void *)(at + padded + groups * 8);
-    record.pairs = (float *)(void *)(at + padded + groups * 12);
-    return record;
+    uint32_t first = row / width * width, left = rows - first;
+    unsigned char *memory = (unsigned char *)(uintptr_t)activations + first * row_bytes;
+    return (struct cz_tile){memory, left < width ? left : width, row - first};
 }
 
-static inline size_t cz_record_bytes(uint32_t padded)
+/* One block of an int8 tile of `rows` rows, taken apart. */
+struct cz_tile_block {
+    int8_t *codes;  /* [8][rows][4] */
+    float *scales;  /* [2][rows] */
+    int32_t *sums;  /* [2][rows] */
+    float *totals;  /* [2][rows] */
+    float *pairs;   /* [rows] */
+};
+
+static inline __attribute__((always_inline)) struct cz_tile_block
+cz_tile_block(void *tile, uint32_t rows, size_t block)
 {
-    return (size_t)padded + (size_t)padded / 16 * 12 + (size_t)padded / 32 * 4;
+    unsigned char *at = (unsigned char *)tile + block * 64 * rows;
+    return (struct cz_tile_block){(int8_t *)at, (float *)(void *)(at + (size_t)32 * rows),
+                                  (int32_t *)(void *)(at + (size_t)40 * rows),
+                                  (float *)(void *)(at + (size_t)48 * rows),
+                                  (float *)(void *)(at + (size_t)56 * rows)};
 }
 
 /* Without the lowest two bits, so that scale * 1.5 * 2^23 is a float. */

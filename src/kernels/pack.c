@@ -17,33 +17,42 @@ void cz_pack_start(const struct cz_packed *shape, void *data)
     memset((unsigned char *)data + header + panels, 0, cz_packed_size(&matrix) - header - panels);
 }
 
-/* Puts one code into its place; the panel's memory was zero before. */
-static void put_code(enum cz_width width, unsigned char *codes, uint32_t row, uint32_t k,
-                     uint8_t code)
+static void or_word(unsigned char *at, uint32_t bits)
 {
-    uint32_t s = k / 4, at = row * 4 + k % 4;
+    uint32_t word;
+    memcpy(&word, at, sizeof word);
+    word |= bits;
+    memcpy(at, &word, sizeof word);
+}
+
+/* Puts the codes of four columns (4 * s and up), one a byte of `word`, into their places; the panel's
+ * memory was zero before. Codes fit the width, so that no shift carries into a neighbour. */
+static void put_codes(enum cz_width width, unsigned char *codes, uint32_t row, uint32_t s,
+                      uint32_t word)
+{
+    unsigned char *lane = codes + (size_t)row * 4;
     switch (width) {
     case CZ_WIDTH_2:
-        codes[s / 4 * 64 + at] |= (uint8_t)(code << (s % 4 * 2));
+        or_word(lane + s / 4 * 64, word << (s % 4 * 2));
         break;
     case CZ_WIDTH_3:
-        codes[s / 4 * 64 + at] |= (uint8_t)((code & 3) << (s % 4 * 2));
-        codes[128 + at] |= (uint8_t)((code >> 2) << s);
+        or_word(lane + s / 4 * 64, (word & 0x03030303) << (s % 4 * 2));
+        or_word(lane + 128, (word >> 2 & 0x01010101) << s);
         break;
     case CZ_WIDTH_4:
     case CZ_WIDTH_4_TABLE:
-        codes[s / 2 * 64 + at] |= (uint8_t)(code << (s % 2 * 4));
+        or_word(lane + s / 2 * 64, word << (s % 2 * 4));
         break;
     case CZ_WIDTH_5:
-        codes[s / 2 * 64 + at] |= (uint8_t)((code & 15) << (s % 2 * 4));
-        codes[256 + at] |= (uint8_t)((code >> 4) << s);
+        or_word(lane + s / 2 * 64, (word & 0x0f0f0f0f) << (s % 2 * 4));
+        or_word(lane + 256, (word >> 4 & 0x01010101) << s);
         break;
     case CZ_WIDTH_6:
-        codes[s / 2 * 64 + at] |= (uint8_t)((code & 15) << (s % 2 * 4));
-        codes[256 + s / 4 * 64 + at] |= (uint8_t)((code >> 4) << (s % 4 * 2));
+        or_word(lane + s / 2 * 64, (word & 0x0f0f0f0f) << (s % 2 * 4));
+        or_word(lane + 256 + s / 4 * 64, (word >> 4 & 0x03030303) << (s % 4 * 2));
         break;
     default:
-        codes[s * 64 + at] = code;
+        or_word(lane + s * 64, word);
         break;
     }
 }
@@ -53,24 +62,34 @@ const uint8_t CZ_WIDTH_CODES[CZ_WIDTHS] = {
     [CZ_WIDTH_6] = 63, [CZ_WIDTH_8] = 255, [CZ_WIDTH_4_TABLE] = 15,
 };
 
-/* Checks the codes of one row, and turns table values into their nibbles in `out`. */
-static cloze_status row_codes(const struct cz_packed *shape, const uint8_t *codes, uint8_t *out,
-                              struct cloze_error *error)
+/* Table values become their nibbles. */
+static void table_codes(uint8_t *codes, uint32_t count)
 {
-    uint8_t largest = CZ_WIDTH_CODES[shape->width], nibble[256];
-    if (shape->width == CZ_WIDTH_4_TABLE) {
-        memset(nibble, 255, sizeof nibble);
-        for (uint8_t i = 0; i < 16; i++)
-            nibble[CZ_PACKED_TABLE[i]] = i;
-    }
-    uint8_t seen = 0;
-    for (uint32_t k = 0; k < shape->columns; k++) {
-        out[k] = shape->width == CZ_WIDTH_4_TABLE ? nibble[codes[k]] : codes[k];
-        if (out[k] > seen)
-            seen = out[k];
-    }
-    if (seen > largest)
+    uint8_t nibble[256];
+    memset(nibble, 255, sizeof nibble);
+    for (uint8_t i = 0; i < 16; i++)
+        nibble[CZ_PACKED_TABLE[i]] = i;
+    for (uint32_t k = 0; k < count; k++)
+        codes[k] = nibble[codes[k]];
+}
+
+/* Puts the codes of one row of a block, of which `count` are in the matrix. */
+static cloze_status put_row(enum cz_width width, unsigned char *target, uint32_t row,
+                            const uint8_t *codes, uint32_t count, struct cloze_error *error)
+{
+    uint8_t own[CZ_BLOCK_COLUMNS] = {0}, seen = 0;
+    memcpy(own, codes, count);
+    if (width == CZ_WIDTH_4_TABLE)
+        table_codes(own, count);
+    for (uint32_t k = 0; k < CZ_BLOCK_COLUMNS; k++)
+        seen = own[k] > seen ? own[k] : seen;
+    if (seen > CZ_WIDTH_CODES[width])
         return cz_fail(error, CLOZE_INVALID, NULL, "a code does not fit the packed width");
+    for (uint32_t s = 0; s < CZ_BLOCK_COLUMNS / 4; s++) {
+        uint32_t word;
+        memcpy(&word, own + (size_t)s * 4, sizeof word);
+        put_codes(width, target, row, s, word);
+    }
     return CLOZE_OK;
 }
 
@@ -134,15 +153,12 @@ cloze_status cz_pack_groups(const struct cz_packed *shape, void *data, uint32_t 
                          minima[(size_t)row * row_groups + g] * inverse);
         }
         for (uint32_t first = 0; first < columns; first += CZ_BLOCK_COLUMNS) {
-            struct cz_packed piece = matrix;
-            piece.columns = (uint32_t)cz_size_min(columns - first, CZ_BLOCK_COLUMNS);
-            uint8_t checked[CZ_BLOCK_COLUMNS];
-            status = row_codes(&piece, codes + (size_t)row * columns + first, checked, error);
+            unsigned char *block = target + first / CZ_BLOCK_COLUMNS * block_bytes;
+            status = put_row(matrix.width, block + codes_at, row,
+                             codes + (size_t)row * columns + first,
+                             (uint32_t)cz_size_min(columns - first, CZ_BLOCK_COLUMNS), error);
             if (status)
                 return status;
-            unsigned char *block = target + first / CZ_BLOCK_COLUMNS * block_bytes;
-            for (uint32_t k = 0; k < piece.columns; k++)
-                put_code(matrix.width, block + codes_at, row, k, checked[k]);
         }
     }
     return CLOZE_OK;
@@ -150,20 +166,27 @@ cloze_status cz_pack_groups(const struct cz_packed *shape, void *data, uint32_t 
 
 static bool all_finite(const float *values, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        if (!isfinite(values[i]))
-            return false;
-    return true;
+    uint32_t bad = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, values + i, sizeof bits);
+        bad |= (bits & 0x7f800000) == 0x7f800000;
+    }
+    return !bad;
 }
 
 static void pack_bfloat(const struct cz_packed *matrix, unsigned char *target, uint32_t rows,
                         const float *values)
 {
+    uint32_t columns = matrix->columns;
     memset(target, 0, cz_packed_panel_bytes(matrix));
-    for (uint32_t row = 0; row < rows; row++)
-        for (uint32_t k = 0; k < matrix->columns; k++) {
-            uint16_t value = cz_float_to_bfloat(values[(size_t)row * matrix->columns + k]);
-            memcpy(target + ((size_t)(k / 2) * CZ_PANEL_ROWS + row) * 4 + k % 2 * 2, &value, 2);
+    for (uint32_t k = 0; k < columns; k += 2)
+        for (uint32_t row = 0; row < rows; row++) {
+            const float *pair = values + (size_t)row * columns + k;
+            uint32_t word = cz_float_to_bfloat(pair[0]);
+            if (k + 1 < columns)
+                word |= (uint32_t)cz_float_to_bfloat(pair[1]) << 16;
+            memcpy(target + ((size_t)(k / 2) * CZ_PANEL_ROWS + row) * 4, &word, sizeof word);
         }
 }
 

@@ -32,44 +32,50 @@ static void decode_block(const struct cz_packed *matrix, const unsigned char *at
         }
 }
 
-/* Exact dot product of 16 codes minus offset. */
-static float dot16(const uint8_t *codes, const int8_t *x, int32_t offset, int32_t sum)
+/* Exact dot product of half a block: 16 codes minus offset with those of row `row` of a tile. */
+static float dot16(const uint8_t *codes, const struct cz_tile_block *x, const struct cz_tile *tile,
+                   uint32_t half, int32_t offset)
 {
-    int32_t total = -offset * sum;
-    for (uint32_t k = 0; k < 16; k++)
-        total += codes[k] * x[k];
+    int32_t total = -offset * x->sums[half * tile->rows + tile->row];
+    for (uint32_t k = 0; k < 16; k++) {
+        size_t step = half * 4 + k / 4;
+        total += codes[half * 16 + k] * x->codes[(step * tile->rows + tile->row) * 4 + k % 4];
+    }
     return (float)total;
 }
 
 static void add_block(const struct cz_packed *matrix, const struct block *block,
-                      const struct cz_record *x, uint32_t index, float *sums)
+                      const struct cz_tile *tile, uint32_t index, float *sums)
 {
+    struct cz_tile_block x = cz_tile_block(tile->memory, tile->rows, index);
     int32_t offset = (int32_t)matrix->offset;
-    const float *a = x->scales + (size_t)index * 2, *totals = x->totals + (size_t)index * 2;
-    const int32_t *code_sums = x->sums + (size_t)index * 2;
-    const int8_t *codes = x->codes + (size_t)index * CZ_BLOCK_COLUMNS;
+    uint32_t at[2] = {tile->row, tile->rows + tile->row};
     for (uint32_t r = 0; r < CZ_PANEL_ROWS; r++) {
-        float d0 = dot16(block->codes[r], codes, offset, code_sums[0]);
-        float d1 = dot16(block->codes[r] + 16, codes + 16, offset, code_sums[1]);
+        float product[2];
+        for (uint32_t half = 0; half < 2; half++)
+            product[half] = dot16(block->codes[r], &x, tile, half, offset);
         if (matrix->group == 32) {
-            sums[r] = fmaf(block->scale[0][r], fmaf(a[1], d1, a[0] * d0), sums[r]);
+            float both = fmaf(x.scales[at[1]], product[1], x.scales[at[0]] * product[0]);
+            sums[r] = fmaf(block->scale[0][r], both, sums[r]);
             if (matrix->has_minimum)
-                sums[r] = fmaf(block->minimum[0][r], x->pairs[index], sums[r]);
+                sums[r] = fmaf(block->minimum[0][r], x.pairs[tile->row], sums[r]);
             continue;
         }
-        sums[r] = fmaf(block->scale[0][r], a[0] * d0, sums[r]);
-        if (matrix->has_minimum)
-            sums[r] = fmaf(block->minimum[0][r], totals[0], sums[r]);
-        sums[r] = fmaf(block->scale[1][r], a[1] * d1, sums[r]);
-        if (matrix->has_minimum)
-            sums[r] = fmaf(block->minimum[1][r], totals[1], sums[r]);
+        for (uint32_t half = 0; half < 2; half++) {
+            sums[r] = fmaf(block->scale[half][r], x.scales[at[half]] * product[half], sums[r]);
+            if (matrix->has_minimum)
+                sums[r] = fmaf(block->minimum[half][r], x.totals[at[half]], sums[r]);
+        }
     }
 }
 
-static void add_bfloat_block(const unsigned char *weights, const uint16_t *x, float *sums)
+static void add_bfloat_block(const unsigned char *weights, const struct cz_tile *tile,
+                             uint32_t index, float *sums)
 {
+    const float *x = (const float *)(const void *)tile->memory;
+    x += (size_t)index * CZ_BLOCK_COLUMNS * tile->rows + tile->row;
     for (uint32_t p = 0; p < CZ_BLOCK_COLUMNS / 2; p++) {
-        float even = cz_bfloat_to_float(x[2 * p]), odd = cz_bfloat_to_float(x[2 * p + 1]);
+        float even = x[(size_t)2 * p * tile->rows], odd = x[(size_t)(2 * p + 1) * tile->rows];
         for (uint32_t r = 0; r < CZ_PANEL_ROWS; r++) {
             uint16_t pair[2];
             memcpy(pair, weights + (p * CZ_PANEL_ROWS + r) * sizeof pair, sizeof pair);
@@ -92,13 +98,11 @@ static void panel_product(const struct cz_matmul *m, uint32_t entry, uint32_t fi
         if (weights->width != CZ_WIDTH_BF16)
             decode_block(weights, at, &block);
         for (uint32_t i = 0; i < rows; i++) {
-            const void *x = activation_record(m, first + i);
-            if (weights->width == CZ_WIDTH_BF16) {
-                add_bfloat_block(at, (const uint16_t *)x + (size_t)b * CZ_BLOCK_COLUMNS, sums[i]);
-            } else {
-                struct cz_record record = cz_record((void *)(uintptr_t)x, blocks * CZ_BLOCK_COLUMNS);
-                add_block(weights, &block, &record, b, sums[i]);
-            }
+            struct cz_tile tile = activation_tile(m, first + i);
+            if (weights->width == CZ_WIDTH_BF16)
+                add_bfloat_block(at, &tile, b, sums[i]);
+            else
+                add_block(weights, &block, &tile, b, sums[i]);
         }
     }
     for (uint32_t i = 0; i < rows; i++)

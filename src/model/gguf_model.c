@@ -514,6 +514,18 @@ static cloze_status bind_tensors(struct loader *loader)
     return cz_model_bind(loader->files, &loader->source, &binding, loader->error);
 }
 
+static cloze_status read_tokenizer(const struct loader *loader)
+{
+    struct cz_tokenizer_source source;
+    if (!cz_gguf_find(loader->ggufs, "tokenizer.ggml.model"))
+        return CLOZE_OK;
+    cloze_status status =
+        cz_tokenizer_source_gguf(loader->ggufs, &loader->files->arena, &source, loader->error);
+    return status
+               ? status
+               : cz_model_set_tokenizer(loader->files, &source, loader->source.path, loader->error);
+}
+
 cloze_status cz_model_read_gguf(const char *path, struct cz_model_files *files,
                                 struct cloze_error *error)
 {
@@ -534,6 +546,8 @@ cloze_status cz_model_read_gguf(const char *path, struct cz_model_files *files,
         status = read_defaults(&loader);
     if (!status)
         status = read_name(&loader);
+    if (!status)
+        status = read_tokenizer(&loader);
     for (size_t i = 0; i < loader.count; i++)
         cz_gguf_free(&loader.ggufs[i]);
     cz_source_free(&loader.source);

@@ -225,6 +225,22 @@ static cloze_status bind_tensors(struct loader *loader)
     return cz_model_bind(loader->files, &loader->source, &binding, loader->error);
 }
 
+static bool has_file(struct loader *loader, const char *name)
+{
+    return !enter(loader, name) && cz_file_exists(loader->path.data);
+}
+
+static cloze_status read_tokenizer(struct loader *loader)
+{
+    struct cz_tokenizer_source source;
+    if (!has_file(loader, "tokenizer.json") && !has_file(loader, "tokenizer.model"))
+        return CLOZE_OK;
+    cloze_status status =
+        cz_tokenizer_source_folder(loader->folder, &loader->files->arena, &source, loader->error);
+    return status ? status
+                  : cz_model_set_tokenizer(loader->files, &source, loader->folder, loader->error);
+}
+
 static cloze_status load(struct loader *loader)
 {
     cloze_status status = read_configs(loader);
@@ -235,7 +251,7 @@ static cloze_status load(struct loader *loader)
     if (!status)
         status = cz_model_add_stops(loader->files, loader->config.stop_ids,
                                     loader->config.stop_count, loader->folder, loader->error);
-    return status;
+    return status ? status : read_tokenizer(loader);
 }
 
 cloze_status cz_model_read_folder(const char *folder, struct cz_model_files *files,

@@ -1,5 +1,6 @@
 /* model.c - opening a model: which format a path holds, and what an open model owns. */
 #include "model/source.h"
+#include "model/tokenizer_source.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -47,6 +48,20 @@ cloze_status cz_model_add_stops(struct cz_model_files *files, const uint32_t *id
     model->stop_ids = all;
     model->stop_count = used;
     return CLOZE_OK;
+}
+
+cloze_status cz_model_set_tokenizer(struct cz_model_files *files,
+                                    const struct cz_tokenizer_source *source, const char *path,
+                                    struct cloze_error *error)
+{
+    struct cz_model *model = &files->model;
+    struct cz_tokenizer_tables *tables = CZ_ARENA_NEW(&files->arena, struct cz_tokenizer_tables);
+    if (!tables)
+        return cz_fail_memory(error, path);
+    *tables = source->tables;
+    model->tokenizer = tables;
+    model->chat_template = source->chat_template;
+    return cz_model_add_stops(files, source->stop_ids, source->stop_count, path, error);
 }
 
 /* What a folder holds, as far as the choice of the format needs it. */

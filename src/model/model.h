@@ -111,9 +111,9 @@ struct cz_model {
     struct cz_hyperparameters hyper;
     struct cz_tensor tensors[CZ_ROLE_ATTENTION_NORM];              /* by role */
     struct cz_tensor (*layers)[CZ_ROLES - CZ_ROLE_ATTENTION_NORM]; /* [hyper.layers] */
-    const struct cz_tokenizer_tables *tokenizer;
-    struct cz_slice chat_template; /* empty: none */
-    const uint32_t *stop_ids;      /* union of every eos the files name */
+    const struct cz_tokenizer_tables *tokenizer;                   /* NULL: the files have none */
+    struct cz_slice chat_template;                                 /* empty: none */
+    const uint32_t *stop_ids; /* union of every eos the files name */
     size_t stop_count;
     struct cz_generation_defaults defaults;
     const char *format; /* "gguf" or "safetensors" */

@@ -101,6 +101,12 @@ cloze_status cz_model_bind(struct cz_model_files *files, struct cz_source *sourc
 cloze_status cz_model_add_stops(struct cz_model_files *files, const uint32_t *ids, size_t count,
                                 const char *path, struct cloze_error *error);
 
+/* Takes over what a tokenizer's files say: tables, chat template, ends. */
+struct cz_tokenizer_source;
+cloze_status cz_model_set_tokenizer(struct cz_model_files *files,
+                                    const struct cz_tokenizer_source *source, const char *path,
+                                    struct cloze_error *error);
+
 /* ---- The formats ---- */
 
 /* A GGUF file or the first of its shards. */

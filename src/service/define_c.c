@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "service/embedded.h"
 #include "service/service.h"
+#include "store/store.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -201,19 +202,16 @@ static cloze_status load(struct cz_service *service, const char *library, const 
     return CLOZE_OK;
 }
 
-/* $CLOZE_HOME/cache/services, made when missing. */
+/* <home>/cache/services, made when missing. */
 static cloze_status cache_folder(struct cz_buffer *path, struct cloze_error *error)
 {
-    const char *home = getenv("CLOZE_HOME");
-    if (!home || !home[0])
-        home = getenv("BENTOML_HOME");
-    if (home && home[0])
-        cz_buffer_printf(path, "%s/cache/services", home);
-    else if ((home = getenv("HOME")))
-        cz_buffer_printf(path, "%s/bentoml/cache/services", home);
-    else
-        return cz_fail(error, CLOZE_NOT_FOUND, "CLOZE_HOME", "is not set, and HOME neither");
-    cloze_status status = cz_buffer_status(path, "path", error);
+    struct cz_store store;
+    cloze_status status = cz_store_open(NULL, &store, error);
+    if (status)
+        return status;
+    cz_buffer_printf(path, "%s/services", store.cache);
+    cz_store_close(&store);
+    status = cz_buffer_status(path, "path", error);
     return status ? status : cz_file_make_folders(path->data, error);
 }
 

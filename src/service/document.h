@@ -18,6 +18,8 @@ cloze_status cz_document_openapi(const struct cz_service *service, bool auth, st
 void cz_document_title(const char *name, char *out, size_t size);
 /* A JSON Schema of a type: its members, inside an object that the caller opened. */
 void cz_document_type(struct cz_json_writer *writer, enum cloze_type type);
+/* A value that an argument of this kind could have, for examples. */
+void cz_document_sample(struct cz_json_writer *writer, const struct cloze_parameter *table);
 /* The value of a fallback as JSON. */
 void cz_document_value(struct cz_json_writer *writer, enum cloze_type type,
                        const struct cz_argument *value);

@@ -124,7 +124,7 @@ static void write_input_schema(struct cz_json_writer *writer, const struct cz_en
 }
 
 /* A value that stands in the example of a required argument. */
-static void write_sample(struct cz_json_writer *writer, const struct cloze_parameter *table)
+void cz_document_sample(struct cz_json_writer *writer, const struct cloze_parameter *table)
 {
     double number = table->range.has_minimum ? table->range.minimum : 1;
     switch (table->type) {
@@ -158,7 +158,7 @@ static void write_example(struct cz_json_writer *writer, const struct cz_endpoin
             continue;
         cz_json_write_key(writer, parameter->table->name);
         if (parameter->required)
-            write_sample(writer, parameter->table);
+            cz_document_sample(writer, parameter->table);
         else
             cz_document_value(writer, parameter->table->type, &parameter->fallback);
     }

@@ -178,7 +178,7 @@ def make_gguf(folder, model):
     vocab = tokenizer()["model"]["vocab"]
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list(list(vocab))
+    writer.add_token_list(list(vocab)[:-1] + ["AB"])
     writer.add_token_types([3] * 3 + [1] * (VOCAB - 3))
     writer.add_token_merges(["A B"])
     writer.add_bos_token_id(1)

@@ -116,28 +116,34 @@ static inline void matrix_free(struct matrix *m)
 
 /* Activation rows of very different sizes, as hidden states have them. */
 struct batch {
-    char *records;
-    size_t record_bytes;
+    float *x; /* [rows][columns] */
+    unsigned char *activations;
 };
+
+static inline void batch_quantize(struct batch *batch, const struct cz_kernels *kernels,
+                                  const struct cz_packed *weights, uint32_t rows)
+{
+    for (uint32_t i = 0; i < rows; i++)
+        kernels->quantize(cz_packed_activation(weights), batch->x + (size_t)i * weights->columns,
+                          weights->columns, rows, i, batch->activations);
+}
 
 static inline void batch_random(struct batch *batch, const struct cz_kernels *kernels,
                                 const struct cz_packed *weights, uint32_t rows)
 {
-    enum cz_activation kind = cz_packed_activation(weights);
-    batch->record_bytes = cz_activation_bytes(kind, weights->columns);
-    batch->records = aligned_bytes(batch->record_bytes * rows);
-    float *x = floats(weights->columns);
-    for (uint32_t i = 0; i < rows; i++) {
-        for (uint32_t k = 0; k < weights->columns; k++)
-            x[k] = random_float() * (k % 97 == 0 ? 30.0f : 1.0f);
-        kernels->quantize(kind, x, weights->columns, batch->records + i * batch->record_bytes);
-    }
-    free(x);
+    size_t count = (size_t)rows * weights->columns;
+    batch->x = floats(count);
+    for (size_t i = 0; i < count; i++)
+        batch->x[i] = random_float() * (i % 97 == 0 ? 30.0f : 1.0f);
+    size_t bytes = cz_activation_bytes(cz_packed_activation(weights), weights->columns);
+    batch->activations = aligned_bytes(bytes * rows);
+    batch_quantize(batch, kernels, weights, rows);
 }
 
 static inline void batch_free(struct batch *batch)
 {
-    free(batch->records);
+    free(batch->x);
+    free(batch->activations);
 }
 
 #endif
