@@ -292,10 +292,10 @@ static cloze_status read_file(struct definition *definition, const struct cz_jso
     cloze_status status = read_text(definition, node->first, &name);
     if (status)
         return status;
-    struct cz_buffer path = {0}, content = {.maximum = (size_t)16 << 20};
-    status = cz_path_join(&path, definition->service->folder, name)
-                 ? cz_file_read(path.data, &content, definition->error)
-                 : cz_fail_memory(definition->error, name);
+    struct cz_buffer path = {0}, content = {.maximum = CZ_SERVICE_LARGEST_FILE};
+    status = cz_service_path(definition->service, name, &path, definition->error);
+    if (!status)
+        status = cz_file_read(path.data, &content, definition->error);
     if (!status) {
         char *copy = cz_arena_text(definition->arena, cz_buffer_slice(&content));
         *out = cz_slice_of(copy, content.size);

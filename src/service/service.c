@@ -71,15 +71,24 @@ const char *cz_nearest_name(struct cz_slice word, const char *const *names)
 
 /* ---- Preparing ---- */
 
+cloze_status cz_service_path(const struct cz_service *service, const char *name,
+                             struct cz_buffer *path, struct cloze_error *error)
+{
+    if (!cz_path_is_safe(cz_slice(name)))
+        return cz_fail(error, CLOZE_INVALID, name,
+                       "a service's file stands in its folder: a relative path without '..'");
+    return cz_path_join(path, service->folder, name) ? CLOZE_OK : cz_fail_memory(error, name);
+}
+
 static cloze_status read_fallback_file(struct cz_service *service,
                                        const struct cloze_parameter *parameter,
                                        struct cz_slice *text, struct cloze_error *error)
 {
-    struct cz_buffer path = {0}, content = {.maximum = CZ_BUFFER_MAXIMUM >> 6};
-    cloze_status status = cz_fail_memory(error, "path");
-    if (!cz_path_join(&path, service->folder, parameter->fallback_file))
-        goto out;
-    status = cz_file_read(path.data, &content, error);
+    struct cz_buffer path = {0}, content = {.maximum = CZ_SERVICE_LARGEST_FILE};
+    cloze_status status =
+        cz_service_path(service, parameter->fallback_file, &path, error);
+    if (!status)
+        status = cz_file_read(path.data, &content, error);
     if (status)
         goto out;
     struct cz_slice trimmed = cz_buffer_slice(&content);

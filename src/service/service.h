@@ -17,7 +17,8 @@ enum {
     CZ_SERVICE_DEFAULT_CONCURRENCY = 64,
     CZ_SERVICE_DEFAULT_QUEUE = 1024,
     CZ_SERVICE_MOST_ENDPOINTS = 1000,
-    CZ_SERVICE_MOST_PARAMETERS = 100 /* of one endpoint */
+    CZ_SERVICE_MOST_PARAMETERS = 100,   /* of one endpoint */
+    CZ_SERVICE_LARGEST_FILE = 16 << 20  /* that a definition names */
 };
 
 /* A value of an argument. `text` is NUL-terminated: the string itself, or JSON for the other
@@ -73,6 +74,10 @@ cloze_status cz_service_define_yaml(struct cz_service *service, struct cz_slice 
 cloze_status cz_service_define_c(struct cz_service *service, const char *path,
                                  struct cloze_error *error);
 cloze_status cz_service_prepare(struct cz_service *service, struct cloze_error *error);
+
+/* The path of a file that the definition names. */
+cloze_status cz_service_path(const struct cz_service *service, const char *name,
+                             struct cz_buffer *path, struct cloze_error *error);
 
 /* "string", "int", ... and back; 0 when there is no such type. */
 const char *cz_type_name(enum cloze_type type);
