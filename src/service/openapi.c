@@ -59,9 +59,9 @@ static void write_types(struct cz_json_writer *writer, const struct cloze_parame
     cz_json_end_array(writer);
 }
 
-static void write_property(struct cz_json_writer *writer, const struct cz_input *parameter)
+static void write_property(struct cz_json_writer *writer, const struct cz_input *input)
 {
-    const struct cloze_parameter *table = parameter->table;
+    const struct cloze_parameter *table = input->table;
     char title[128];
     cz_document_title(table->name, title, sizeof title);
     open_object(writer, table->name);
@@ -86,9 +86,9 @@ static void write_property(struct cz_json_writer *writer, const struct cz_input 
             cz_json_write_null(writer);
         cz_json_end_array(writer);
     }
-    if (!parameter->required) {
+    if (!input->required) {
         cz_json_write_key(writer, "default");
-        cz_document_value(writer, table->type, &parameter->fallback);
+        cz_document_value(writer, table->type, &input->fallback);
     }
     cz_json_end_object(writer);
 }
@@ -148,19 +148,33 @@ void cz_document_sample(struct cz_json_writer *writer, const struct cloze_parame
     }
 }
 
+/* A fallback as somebody would send it: text that stands for JSON as that JSON, easier to edit. */
+static void write_example_value(struct cz_json_writer *writer, const struct cz_input *input)
+{
+    struct cz_arena scratch = {0};
+    struct cz_json *value;
+    if (input->table->json_text &&
+        cz_json_parse(&scratch, input->fallback.text, NULL, &value, NULL) == CLOZE_OK &&
+        (value->kind == CZ_JSON_OBJECT || value->kind == CZ_JSON_ARRAY))
+        cz_json_write_value(writer, value);
+    else
+        cz_document_value(writer, input->table->type, &input->fallback);
+    cz_arena_free(&scratch);
+}
+
 /* What "Try it out" starts with: required arguments and those with a value of their own. */
 static void write_example(struct cz_json_writer *writer, const struct cz_endpoint *endpoint)
 {
     open_object(writer, "example");
     for (size_t i = 0; i < endpoint->table->parameter_count; i++) {
-        const struct cz_input *parameter = &endpoint->parameters[i];
-        if (!parameter->required && parameter->fallback.is_null)
+        const struct cz_input *input = &endpoint->parameters[i];
+        if (!input->required && input->fallback.is_null)
             continue;
-        cz_json_write_key(writer, parameter->table->name);
-        if (parameter->required)
-            cz_document_sample(writer, parameter->table);
+        cz_json_write_key(writer, input->table->name);
+        if (input->required)
+            cz_document_sample(writer, input->table);
         else
-            cz_document_value(writer, parameter->table->type, &parameter->fallback);
+            write_example_value(writer, input);
     }
     cz_json_end_object(writer);
 }
