@@ -6,19 +6,21 @@
  * For every width: GB/s of weights that a product with one activation row streams, against an own
  * read loop over the same memory in the same run; GOP/s (2 per multiply-add) of a product with BATCH
  * rows, against an own loop of the fastest multiply instruction. The weights repeat until they are
- * larger than the caches (BENCH_MB megabytes, default 512). Each figure is the best of interleaved
- * repetitions. With one thread CPU time is measured, so that other processes disturb less.
+ * larger than the caches (BENCH_MB megabytes, default 512). All is measured in short turns, one after
+ * the other; figures are medians over the turns, shares are medians of the ratios within a turn. With
+ * one thread CPU time is measured, so that other processes disturb less.
  */
 #include "peak.h"
 
 #include "kernels/kernels.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { REPETITIONS = 9 };
+enum { TURNS = 25 };
 
 struct form {
     const char *name;
@@ -94,9 +96,33 @@ static double seconds(struct cz_pool *pool, cz_pool_task *task, struct bench *be
     return now(pool) - start;
 }
 
-static double larger(double a, double b)
+static double peak_rate(struct cz_pool *pool, enum bench_multiply multiply)
 {
-    return a > b ? a : b;
+    double start = now(pool), work = bench_peak(pool, multiply);
+    return work / (now(pool) - start);
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(const double values[TURNS])
+{
+    double sorted[TURNS];
+    memcpy(sorted, values, sizeof sorted);
+    qsort(sorted, TURNS, sizeof *sorted, compare);
+    return sorted[TURNS / 2];
+}
+
+/* Median of a[i] / b[i] in percent; 0 where b is 0. */
+static double share(const double a[TURNS], const double b[TURNS])
+{
+    double ratios[TURNS];
+    for (int i = 0; i < TURNS; i++)
+        ratios[i] = b[i] > 0 ? 100 * a[i] / b[i] : 0;
+    return median(ratios);
 }
 
 static void *allocate(size_t size)
@@ -157,24 +183,23 @@ static void measure(const struct form *form, struct bench *bench, struct cz_pool
         bench->kernels->quantize(kind, x, columns, batch, i, bench->activations[1]);
     bench->out = allocate((size_t)rows * batch * sizeof(float));
 
-    double read = 0, single = 0, many = 0, peak = 0;
-    uint32_t all = bench->count;
-    for (int i = 0; i < REPETITIONS; i++) {
-        read = larger(read, (double)bench->bytes * 1e-9 / seconds(pool, stream_reads, bench));
+    double read[TURNS], single[TURNS], many[TURNS], peak[TURNS];
+    double gigabytes = (double)bench->bytes * 1e-9, work = 2e-9 * rows * columns * batch;
+    uint32_t all = bench->count, some = work < 1.0 ? (uint32_t)(1.0 / work) : 1;
+    for (int i = 0; i < TURNS; i++) {
+        read[i] = gigabytes / seconds(pool, stream_reads, bench);
         bench->batch = 1;
-        single = larger(single,
-                        (double)bench->bytes * 1e-9 / seconds(pool, stream_products, bench));
+        single[i] = gigabytes / seconds(pool, stream_products, bench);
         bench->batch = batch;
-        double work = 2e-9 * rows * columns * batch;
-        bench->count = (uint32_t)(all < 20.0 / work ? all : 20.0 / work);
-        bench->count = bench->count ? bench->count : 1;
-        many = larger(many, work * bench->count / seconds(pool, stream_products, bench));
+        bench->count = all < some ? all : some;
+        many[i] = work * bench->count / seconds(pool, stream_products, bench);
         bench->count = all;
-        double start = now(pool), multiplied = bench_peak(pool, form->width == CZ_WIDTH_BF16);
-        peak = larger(peak, multiplied / (now(pool) - start));
+        peak[i] = form->width == CZ_WIDTH_BF16
+                      ? fmax(peak_rate(pool, BENCH_BFLOAT), peak_rate(pool, BENCH_FLOAT))
+                      : peak_rate(pool, BENCH_INT8);
     }
-    printf("%-34s %7.1f %7.1f %4.0f %% %9.0f %4.0f %%\n", form->name, read, single, 100 * single / read,
-           many, peak > 0 ? 100 * many / peak : 0);
+    printf("%-34s %7.1f %7.1f %4.0f %% %9.0f %4.0f %%\n", form->name, median(read), median(single),
+           share(single, read), median(many), share(many, peak));
     free(bench->out);
     free(x);
     free(bench->activations[0]);

@@ -5,7 +5,7 @@
 
 #include <immintrin.h>
 
-enum { CHAINS = 12, ROUNDS = 1 << 20 };
+enum { CHAINS = 12, ROUNDS = 1 << 17 };
 
 __attribute__((target("avx512f,avx512vnni"))) static void int8_loop(void *context,
                                                                     struct cz_worker *worker)
@@ -40,23 +40,41 @@ __attribute__((target("avx512f,avx512bf16"))) static void bfloat_loop(void *cont
     ((volatile int *)context)[worker->index] = (int)_mm512_reduce_add_ps(sums[0]);
 }
 
-double bench_peak(struct cz_pool *pool, bool bfloat)
+__attribute__((target("avx512f"))) static void float_loop(void *context, struct cz_worker *worker)
 {
-    bool runs = bfloat ? __builtin_cpu_supports("avx512bf16")
-                       : __builtin_cpu_supports("avx512vnni");
+    __m512 sums[CHAINS], a = _mm512_set1_ps(1.0f), b = a;
+    for (int i = 0; i < CHAINS; i++)
+        sums[i] = _mm512_set1_ps((float)i);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < CHAINS; i++)
+            sums[i] = _mm512_fmadd_ps(a, b, sums[i]);
+        __asm__ volatile("" : "+v"(a), "+v"(b));
+    }
+    for (int i = 1; i < CHAINS; i++)
+        sums[0] = _mm512_add_ps(sums[0], sums[i]);
+    ((volatile int *)context)[worker->index] = (int)_mm512_reduce_add_ps(sums[0]);
+}
+
+double bench_peak(struct cz_pool *pool, enum bench_multiply multiply)
+{
+    static volatile int sink[CZ_POOL_MAX_THREADS];
+    static cz_pool_task *const loops[] = {int8_loop, bfloat_loop, float_loop};
+    static const int products[] = {64, 32, 16};
+    bool runs = multiply == BENCH_INT8     ? __builtin_cpu_supports("avx512vnni")
+                : multiply == BENCH_BFLOAT ? __builtin_cpu_supports("avx512bf16")
+                                           : __builtin_cpu_supports("avx512f");
     if (!runs)
         return 0;
-    static volatile int sink[CZ_POOL_MAX_THREADS];
-    cz_pool_run(pool, bfloat ? bfloat_loop : int8_loop, (void *)(uintptr_t)sink);
-    return 2e-9 * (bfloat ? 32 : 64) * CHAINS * ROUNDS * cz_pool_threads(pool);
+    cz_pool_run(pool, loops[multiply], (void *)(uintptr_t)sink);
+    return 2e-9 * products[multiply] * CHAINS * ROUNDS * cz_pool_threads(pool);
 }
 
 #else
 
-double bench_peak(struct cz_pool *pool, bool bfloat)
+double bench_peak(struct cz_pool *pool, enum bench_multiply multiply)
 {
     (void)pool;
-    (void)bfloat;
+    (void)multiply;
     return 0;
 }
 

@@ -4,8 +4,10 @@
 
 #include "kernels/pool.h"
 
-/* Runs a loop of vpdpbusd or vdpbf16ps on 512-bit registers on all workers and returns the
+enum bench_multiply { BENCH_INT8, BENCH_BFLOAT, BENCH_FLOAT };
+
+/* Runs a loop of vpdpbusd, vdpbf16ps or vfmadd on 512-bit registers on all workers and returns the
  * operations (2 per multiply-add) in units of 10^9; 0 where the CPU has no such instruction. */
-double bench_peak(struct cz_pool *pool, bool bfloat);
+double bench_peak(struct cz_pool *pool, enum bench_multiply multiply);
 
 #endif

@@ -3,14 +3,24 @@
  *
  * Included once by the file of each instruction set, after elementwise.h. The queries of all rows
  * and heads of a call ("vectors", at most CZ_ATTENTION_ROWS) meet each key and value once per group
- * of VECTORS, so that loading and converting is shared.
+ * of VECTORS, so that loading and converting is shared; VECTORS comes with the lanes: what fits the
+ * registers.
  */
 #ifndef CZ_KERNELS_ATTENTION_H
 #define CZ_KERNELS_ATTENTION_H
 
 #include "kernels/layout.h"
 
-enum { VECTORS = 4 /* of one pass over keys or values */ };
+/* One group of vectors and one chunk. */
+struct group {
+    const struct cz_attention *attention;
+    const uint32_t *blocks;                 /* of the chunk */
+    uint32_t first;                         /* vector */
+    struct cz_range seen[VECTORS];          /* positions that each vector attends to, in the chunk */
+    struct cz_range all;                    /* what any of them attends to */
+    float queries[CZ_MAX_HEAD_DIM][VECTORS];
+    float scores[VECTORS][CZ_ATTENTION_CHUNK]; /* then weights */
+};
 
 /* Element index `at` of a key or value array, 16 of them. */
 static inline lanes load_kv(enum cz_kv_form form, const unsigned char *array, size_t at)
@@ -45,148 +55,188 @@ static inline const float *query_of(const struct cz_attention *a, uint32_t index
            (size_t)(index % a->heads) * a->head_dim;
 }
 
-/* scores[v][32] of `count` vectors against the keys of one tile */
-static inline void score_tile(const struct cz_attention *a, enum cz_kv_form form,
-                              const unsigned char *tile, const float *const *query,
-                              uint32_t count, float *const *scores)
+static inline const unsigned char *tile_of(const struct group *group, uint32_t block)
 {
+    return group->attention->tiles + group->blocks[block] * group->attention->block_stride;
+}
+
+static void start_group(struct group *group, const struct cz_attention *a, uint32_t chunk,
+                        uint32_t first, uint32_t count)
+{
+    group->attention = a;
+    group->blocks = a->blocks + chunk * (CZ_ATTENTION_CHUNK / CZ_KV_POSITIONS);
+    group->first = first;
+    group->all = (struct cz_range){CZ_ATTENTION_CHUNK, 0};
+    for (uint32_t v = 0; v < count; v++) {
+        struct cz_range seen = group->seen[v] = visible(a, first + v, chunk);
+        if (seen.first < seen.end) {
+            group->all.first = seen.first < group->all.first ? seen.first : group->all.first;
+            group->all.end = seen.end > group->all.end ? seen.end : group->all.end;
+        }
+        const float *query = query_of(a, first + v);
+        for (uint32_t d = 0; d < a->head_dim; d++)
+            group->queries[d][v] = query[d];
+    }
+}
+
+/* Scores of the positions of one block. */
+static inline __attribute__((always_inline)) void
+score_block(struct group *group, enum cz_kv_form form, uint32_t count, uint32_t block)
+{
+    const struct cz_attention *a = group->attention;
+    const unsigned char *tile = tile_of(group, block);
     lanes sums[VECTORS][2];
-    for (uint32_t v = 0; v < count; v++)
+    UNROLL for (uint32_t v = 0; v < count; v++)
         sums[v][0] = sums[v][1] = lanes_set(0.0f);
     for (uint32_t d = 0; d < a->head_dim; d++) {
         lanes low = load_kv(form, tile, (size_t)d * CZ_KV_POSITIONS);
         lanes high = load_kv(form, tile, (size_t)d * CZ_KV_POSITIONS + LANES);
-        for (uint32_t v = 0; v < count; v++) {
-            lanes q = lanes_set(query[v][d]);
+        UNROLL for (uint32_t v = 0; v < count; v++)
+        {
+            lanes q = lanes_set(group->queries[d][v]);
             sums[v][0] = lanes_fma(q, low, sums[v][0]);
             sums[v][1] = lanes_fma(q, high, sums[v][1]);
         }
     }
-    const float *scales = cz_kv_key_scales(form, a->head_dim, tile);
-    for (uint32_t v = 0; v < count; v++)
-        for (uint32_t half = 0; half < 2; half++) {
-            lanes s = lanes_mul(sums[v][half], lanes_set(a->scale));
-            if (form == CZ_KV_FORM_INT8)
-                s = lanes_mul(s, lanes_load(scales + half * LANES));
-            if (a->cap != 0.0f) {
-                s = hyperbolic_tangent(lanes_div(s, lanes_set(a->cap)));
-                s = lanes_mul(s, lanes_set(a->cap));
-            }
-            lanes_store(scores[v] + half * LANES, s);
+    lanes scales[2] = {lanes_set(a->scale), lanes_set(a->scale)};
+    UNROLL for (uint32_t half = 0; half < 2; half++)
+    {
+        if (form == CZ_KV_FORM_INT8)
+            scales[half] = lanes_mul(scales[half],
+                                     lanes_load(cz_kv_key_scales(form, a->head_dim, tile) +
+                                                half * LANES));
+        UNROLL for (uint32_t v = 0; v < count; v++)
+        {
+            float *scores = group->scores[v] + block * CZ_KV_POSITIONS + half * LANES;
+            lanes_store(scores, lanes_mul(sums[v][half], scales[half]));
         }
+    }
 }
 
-/* out[v][head_dim] += weights[v][position] * value[position] over the positions of one tile */
-static inline void weigh_tile(const struct cz_attention *a, enum cz_kv_form form,
-                              const unsigned char *tile, struct cz_range range, uint32_t count,
-                              float *const *weights, float *const *out)
+/* The values of all positions, weighed, to out[head_dim] of each vector. */
+static inline __attribute__((always_inline)) void
+weigh_values(const struct group *group, enum cz_kv_form form, uint32_t count,
+             struct cz_attention_part *part)
 {
-    const unsigned char *values = cz_kv_values(form, a->head_dim, tile);
-    for (uint32_t d = 0; d < a->head_dim; d += 2 * LANES) {
-        uint32_t second = d + LANES < a->head_dim ? LANES : 0; /* head_dim may be odd times 16 */
+    const struct cz_attention *a = group->attention;
+    uint32_t dims = a->head_dim;
+    for (uint32_t d = 0; d < dims; d += 2 * LANES) {
+        uint32_t second = d + LANES < dims ? LANES : 0; /* head_dim may be odd times 16 */
         lanes sums[VECTORS][2];
-        for (uint32_t v = 0; v < count; v++) {
-            sums[v][0] = lanes_load(out[v] + d);
-            sums[v][1] = lanes_load(out[v] + d + second);
-        }
-        for (uint32_t p = range.first; p < range.end; p++) {
-            lanes low = load_kv(form, values, (size_t)p * a->head_dim + d);
-            lanes high = load_kv(form, values, (size_t)p * a->head_dim + d + second);
-            for (uint32_t v = 0; v < count; v++) {
-                lanes w = lanes_set(weights[v][p]);
-                sums[v][0] = lanes_fma(w, low, sums[v][0]);
-                sums[v][1] = lanes_fma(w, high, sums[v][1]);
+        UNROLL for (uint32_t v = 0; v < count; v++)
+            sums[v][0] = sums[v][1] = lanes_set(0.0f);
+        for (uint32_t p = group->all.first; p < group->all.end;) {
+            uint32_t block = p / CZ_KV_POSITIONS, end = (block + 1) * CZ_KV_POSITIONS;
+            const unsigned char *values = cz_kv_values(form, dims, tile_of(group, block));
+            for (end = end < group->all.end ? end : group->all.end; p < end; p++) {
+                size_t at = (size_t)(p % CZ_KV_POSITIONS) * dims + d;
+                lanes low = load_kv(form, values, at), high = load_kv(form, values, at + second);
+                UNROLL for (uint32_t v = 0; v < count; v++)
+                {
+                    lanes w = lanes_set(group->scores[v][p]);
+                    sums[v][0] = lanes_fma(w, low, sums[v][0]);
+                    sums[v][1] = lanes_fma(w, high, sums[v][1]);
+                }
             }
         }
-        for (uint32_t v = 0; v < count; v++) {
-            lanes_store(out[v] + d, sums[v][0]);
-            if (second)
-                lanes_store(out[v] + d + second, sums[v][1]);
+        UNROLL for (uint32_t v = 0; v < count; v++)
+        {
+            float *out = part->values + (size_t)(group->first + v) * dims + d;
+            lanes_store(out + second, sums[v][1]);
+            lanes_store(out, sums[v][0]);
         }
     }
 }
 
-/* Scores to weights: exp(score - maximum) where visible, 0 elsewhere. */
-static inline void soften(float *scores, struct cz_range seen, float *highest, float *sum)
+/* Scores of one vector to weights: exp(score - maximum) where visible, 0 elsewhere. Vectors of 16
+ * that no vector of the group sees are left alone: they would add 0 to every sum. */
+static void soften(struct group *group, uint32_t v, float *highest, float *sum)
 {
-    for (uint32_t p = 0; p < CZ_ATTENTION_CHUNK; p++)
-        if (p < seen.first || p >= seen.end)
-            scores[p] = -INFINITY;
-    *highest = maximum(scores, CZ_ATTENTION_CHUNK);
-    *sum = exp_sum(scores, CZ_ATTENTION_CHUNK, *highest, 1.0f, scores);
+    float *scores = group->scores[v];
+    struct cz_range seen = group->seen[v];
+    uint32_t first = group->all.first / LANES * LANES;
+    uint32_t end = (group->all.end + LANES - 1) / LANES * LANES;
+    if (group->attention->cap != 0.0f)
+        softcap(scores + first, group->attention->cap, end - first);
+    for (uint32_t p = first; p < seen.first; p++)
+        scores[p] = -INFINITY;
+    for (uint32_t p = seen.end; p < end; p++)
+        scores[p] = -INFINITY;
+    *highest = maximum(scores + first, end - first);
+    *sum = exp_sum(scores + first, end - first, *highest, 1.0f, scores + first);
 }
 
-/* Vectors first .. first + count - 1 of a chunk, count <= VECTORS. */
-static inline void attend_vectors(const struct cz_attention *a, enum cz_kv_form form,
-                                  uint32_t chunk, uint32_t first, uint32_t count,
-                                  struct cz_attention_part *part)
+/* int8 values: their scales become part of the weights. */
+static void scale_weights(struct group *group, uint32_t v)
 {
-    float scores[VECTORS][CZ_ATTENTION_CHUNK];
-    const float *query[VECTORS];
-    float *tile_scores[VECTORS], *out[VECTORS];
-    struct cz_range seen[VECTORS], all = {CZ_ATTENTION_CHUNK, 0};
-    for (uint32_t v = 0; v < count; v++) {
-        query[v] = query_of(a, first + v);
-        out[v] = part->values + (size_t)(first + v) * a->head_dim;
-        memset(out[v], 0, a->head_dim * sizeof(float));
-        seen[v] = visible(a, first + v, chunk);
-        if (seen[v].first < seen[v].end) {
-            all.first = seen[v].first < all.first ? seen[v].first : all.first;
-            all.end = seen[v].end > all.end ? seen[v].end : all.end;
-        }
+    for (uint32_t p = group->all.first / LANES * LANES; p < group->all.end; p += LANES) {
+        const float *scales = cz_kv_value_scales(CZ_KV_FORM_INT8, group->attention->head_dim,
+                                                 tile_of(group, p / CZ_KV_POSITIONS));
+        float *weights = group->scores[v] + p;
+        lanes_store(weights,
+                    lanes_mul(lanes_load(weights), lanes_load(scales + p % CZ_KV_POSITIONS)));
     }
-    const uint32_t *blocks = a->blocks + chunk * (CZ_ATTENTION_CHUNK / CZ_KV_POSITIONS);
-    uint32_t first_block = all.first / CZ_KV_POSITIONS;
-    uint32_t end_block = (all.end + CZ_KV_POSITIONS - 1) / CZ_KV_POSITIONS;
-    for (uint32_t b = first_block; b < end_block; b++) {
-        for (uint32_t v = 0; v < count; v++)
-            tile_scores[v] = scores[v] + b * CZ_KV_POSITIONS;
-        score_tile(a, form, a->tiles + blocks[b] * a->block_stride, query, count, tile_scores);
-    }
+}
+
+/* Vectors first .. first + count - 1 of a chunk. */
+static inline __attribute__((always_inline)) void
+attend_vectors(const struct cz_attention *a, enum cz_kv_form form, uint32_t chunk, uint32_t first,
+               uint32_t count, struct cz_attention_part *part)
+{
+    struct group group;
+    start_group(&group, a, chunk, first, count);
+    for (uint32_t b = group.all.first / CZ_KV_POSITIONS; b * CZ_KV_POSITIONS < group.all.end; b++)
+        score_block(&group, form, count, b);
     for (uint32_t v = 0; v < count; v++) {
-        bool empty = seen[v].first >= seen[v].end;
         part->maximum[first + v] = -INFINITY;
         part->sum[first + v] = 0.0f;
-        if (empty)
-            memset(scores[v], 0, sizeof scores[v]);
+        if (group.seen[v].first < group.seen[v].end)
+            soften(&group, v, &part->maximum[first + v], &part->sum[first + v]);
         else
-            soften(scores[v], seen[v], &part->maximum[first + v], &part->sum[first + v]);
+            memset(group.scores[v], 0, sizeof group.scores[v]);
+        if (form == CZ_KV_FORM_INT8)
+            scale_weights(&group, v);
     }
-    for (uint32_t b = first_block; b < end_block; b++) {
-        const unsigned char *tile = a->tiles + blocks[b] * a->block_stride;
-        uint32_t start = b * CZ_KV_POSITIONS;
-        struct cz_range range = {all.first > start ? all.first - start : 0,
-                                 all.end - start < CZ_KV_POSITIONS ? all.end - start
-                                                                   : CZ_KV_POSITIONS};
-        for (uint32_t v = 0; v < count; v++) {
-            tile_scores[v] = scores[v] + start;
-            if (form == CZ_KV_FORM_INT8)
-                for (uint32_t p = 0; p < CZ_KV_POSITIONS; p += LANES)
-                    lanes_store(tile_scores[v] + p,
-                                lanes_mul(lanes_load(tile_scores[v] + p),
-                                          lanes_load(cz_kv_value_scales(form, a->head_dim, tile) +
-                                                     p)));
-        }
-        weigh_tile(a, form, tile, range, count, tile_scores, out);
-    }
+    weigh_values(&group, form, count, part);
 }
 
-static inline void attend_form(const struct cz_attention *a, enum cz_kv_form form, uint32_t chunk,
-                               struct cz_attention_part *part)
+static inline __attribute__((always_inline)) void
+attend_form(const struct cz_attention *a, enum cz_kv_form form, uint32_t chunk,
+            struct cz_attention_part *part)
 {
-    uint32_t total = a->rows * a->heads, first = 0;
-    for (; first + VECTORS <= total; first += VECTORS)
-        attend_vectors(a, form, chunk, first, VECTORS, part);
-    switch (total - first) { /* constant counts keep the sums in registers */
-    case 3:
-        attend_vectors(a, form, chunk, first, 3, part);
-        break;
-    case 2:
-        attend_vectors(a, form, chunk, first, 2, part);
-        break;
-    case 1:
-        attend_vectors(a, form, chunk, first, 1, part);
-        break;
+    uint32_t total = a->rows * a->heads, count;
+    for (uint32_t first = 0; first < total; first += count) {
+        count = total - first < VECTORS ? total - first : VECTORS;
+        switch (count) { /* constants keep the sums in registers */
+        case 1:
+            attend_vectors(a, form, chunk, first, 1, part);
+            break;
+#if VECTORS > 2
+        case 2:
+            attend_vectors(a, form, chunk, first, 2, part);
+            break;
+        case 3:
+            attend_vectors(a, form, chunk, first, 3, part);
+            break;
+#endif
+#if VECTORS > 4
+        case 4:
+            attend_vectors(a, form, chunk, first, 4, part);
+            break;
+        case 5:
+            attend_vectors(a, form, chunk, first, 5, part);
+            break;
+        case 6:
+            attend_vectors(a, form, chunk, first, 6, part);
+            break;
+        case 7:
+            attend_vectors(a, form, chunk, first, 7, part);
+            break;
+#endif
+        default:
+            attend_vectors(a, form, chunk, first, VECTORS, part);
+            break;
+        }
     }
 }
 

@@ -4,7 +4,7 @@
  * Included by avx512_vnni.c and avx512_bf16.c, which define how pairs of bf16 are multiplied.
  *
  * One activation row (decoding): each panel is streamed once, codes are unpacked in registers. More
- * rows: a strip of PANELS panels and STRIP_COLUMNS columns is unpacked to bytes and floats in L1 and
+ * rows: a strip of PANELS panels and some blocks of columns is unpacked to bytes and floats in L1 and
  * multiplied with all activation rows, COLUMNS of them at a time; what the earlier strips of the
  * same panels gave waits in `sums`. For every row both paths do the specified operations in the
  * specified order.
@@ -21,18 +21,11 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* Loops over constants that must disappear, so that arrays of vectors become registers. */
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
-
 enum {
     PANELS = 2,
     ROWS = 120,          /* activation rows that share an unpacked strip: whole tiles of both kinds */
-    STRIP_COLUMNS = 512, /* of the weights */
-    STRIP_BLOCKS = STRIP_COLUMNS / CZ_BLOCK_COLUMNS,
+    STRIP_BLOCKS = 18,   /* of a strip at most */
+    BFLOAT_BLOCKS = 9,
     BLOCK_STEPS = 8,
     PREFETCH_BYTES = 2048,
 };
@@ -145,7 +138,9 @@ INLINE void row_product(struct shape shape, const struct cz_matmul *m, struct cz
                 _mm_prefetch((const char *)block + PREFETCH_BYTES + line, _MM_HINT_T0);
             sums = block_product(shape, block, weights->offset, x, b, sums);
         }
-        store_sums(m, 0, entry, sums);
+        float stored[CZ_PANEL_ROWS];
+        _mm512_storeu_ps(stored, sums);
+        store_sums(m, 0, 1, entry, stored, 0);
     }
 }
 
@@ -153,8 +148,11 @@ INLINE void row_product(struct shape shape, const struct cz_matmul *m, struct cz
 
 typedef float strip_sums[PANELS][CZ_PANEL_ROWS]; /* of one activation row */
 
-/* PANELS panels x STRIP_COLUMNS columns, unpacked. */
+/* PANELS panels x some blocks of columns, unpacked. */
 struct strip {
+    const unsigned char *ahead[PANELS]; /* what to prefetch while this strip is multiplied */
+    const unsigned char *ahead_end[PANELS];
+    uint32_t ahead_lines; /* with every block */
     _Alignas(64) uint8_t codes[STRIP_BLOCKS][BLOCK_STEPS][PANELS][64];
     _Alignas(64) float scales[STRIP_BLOCKS][2][PANELS][CZ_PANEL_ROWS];
     _Alignas(64) float minima[STRIP_BLOCKS][2][PANELS][CZ_PANEL_ROWS];
@@ -180,9 +178,19 @@ INLINE void unpack_panel(struct shape shape, const unsigned char *block, size_t 
 /* What the dot products of some rows and half blocks start from: -offset * sum of the codes. */
 typedef int32_t strip_starts[STRIP_BLOCKS][2 * CZ_INT8_TILE];
 
+/* Some lines of the next strip: while one is multiplied, the memory would have nothing to do. */
+INLINE void prefetch_ahead(struct strip *strip)
+{
+    for (uint32_t p = 0; p < PANELS; p++)
+        for (uint32_t i = 0; i < strip->ahead_lines && strip->ahead[p] < strip->ahead_end[p]; i++) {
+            _mm_prefetch((const char *)strip->ahead[p], _MM_HINT_T0);
+            strip->ahead[p] += 64;
+        }
+}
+
 /* A tile of `columns` activation rows, from the strip's first block on, against the strip; adds to
  * sums[column][panel]. */
-INLINE void tile_product(uint32_t groups, bool has_minimum, const struct strip *strip,
+INLINE void tile_product(uint32_t groups, bool has_minimum, struct strip *strip,
                          uint32_t blocks, uint32_t columns, void *activations,
                          strip_starts starts, strip_sums *sums)
 {
@@ -192,6 +200,7 @@ INLINE void tile_product(uint32_t groups, bool has_minimum, const struct strip *
             sum[c][p] = _mm512_load_ps(sums[c][p]);
     for (uint32_t b = 0; b < blocks; b++) {
         struct cz_tile_block x = cz_tile_block(activations, columns, b);
+        prefetch_ahead(strip);
         __m512 both[CZ_INT8_TILE][PANELS];
         UNROLL for (uint32_t half = 0; half < 2; half++)
         {
@@ -267,10 +276,12 @@ static void set_starts(const struct cz_matmul *m, const struct cz_tile *tile, ui
 
 INLINE void strip_rows(uint32_t groups, bool has_minimum, const struct cz_matmul *m,
                        uint32_t first, uint32_t rows, uint32_t block, uint32_t blocks,
-                       const struct strip *strip, strip_sums *sums)
+                       struct strip *strip, strip_sums *sums)
 {
+    size_t row_bytes = cz_activation_bytes(CZ_ACTIVATION_INT8, m->weights->columns);
     for (uint32_t i = 0; i < rows; i += CZ_INT8_TILE) {
-        struct cz_tile tile = activation_tile(m, first + i);
+        struct cz_tile tile =
+            cz_tile_of(m->activations, m->rows, first + i, CZ_INT8_TILE, row_bytes);
         void *x = tile_strip(&tile, block);
         strip_starts starts;
         if (!has_minimum)
@@ -295,7 +306,7 @@ INLINE void strip_rows(uint32_t groups, bool has_minimum, const struct cz_matmul
 /* Kept out of line: one copy per kind of scales, not one per width. */
 static __attribute__((noinline)) void
 multiply_strip(const struct cz_matmul *m, uint32_t first, uint32_t rows, uint32_t block,
-               uint32_t blocks, const struct strip *strip, strip_sums *sums)
+               uint32_t blocks, struct strip *strip, strip_sums *sums)
 {
     if (m->weights->group == 32 && m->weights->has_minimum)
         strip_rows(1, true, m, first, rows, block, blocks, strip, sums);
@@ -307,6 +318,13 @@ multiply_strip(const struct cz_matmul *m, uint32_t first, uint32_t rows, uint32_
         strip_rows(2, false, m, first, rows, block, blocks, strip, sums);
 }
 
+/* Blocks of each strip: as few strips as possible, of equal size (but for the last). */
+static inline uint32_t strip_blocks(uint32_t blocks, uint32_t most)
+{
+    uint32_t strips = (blocks + most - 1) / most;
+    return (blocks + strips - 1) / strips;
+}
+
 /* Entry `p` of the pair that begins at `entry`; a missing second one repeats the first, and its
  * results are not stored. */
 INLINE uint32_t second_entry(struct cz_range range, uint32_t entry, uint32_t p)
@@ -314,30 +332,60 @@ INLINE uint32_t second_entry(struct cz_range range, uint32_t entry, uint32_t p)
     return entry + p < range.end ? entry + p : entry;
 }
 
+/* A pair of panels and the blocks of a strip. */
+struct place {
+    uint32_t entry, block, blocks;
+};
+
+static inline struct place next_place(const struct cz_matmul *m, struct place at)
+{
+    uint32_t all = cz_packed_blocks(m->weights), each = strip_blocks(all, STRIP_BLOCKS);
+    at.block += at.blocks;
+    if (at.block >= all)
+        at = (struct place){at.entry + PANELS, 0, 0};
+    at.blocks = all - at.block < each ? all - at.block : each;
+    return at;
+}
+
+static inline const unsigned char *block_at(const struct cz_matmul *m, struct cz_range range,
+                                            struct place at, uint32_t p)
+{
+    return cz_packed_panel(m->weights, entry_panel(m, second_entry(range, at.entry, p))) +
+           at.block * cz_packed_block_bytes(m->weights);
+}
+
+/* The strip that follows is spread over the tiles and blocks of this one. */
+static void plan_ahead(const struct cz_matmul *m, struct cz_range range, struct place at,
+                       uint32_t rows, struct strip *strip)
+{
+    struct place next = next_place(m, at);
+    size_t bytes = next.blocks * cz_packed_block_bytes(m->weights);
+    uint32_t turns = (rows + CZ_INT8_TILE - 1) / CZ_INT8_TILE * at.blocks;
+    strip->ahead_lines = next.entry < range.end ? (uint32_t)(bytes / 64 / turns) + 1 : 0;
+    for (uint32_t p = 0; p < PANELS && strip->ahead_lines; p++) {
+        strip->ahead[p] = block_at(m, range, next, p);
+        strip->ahead_end[p] = strip->ahead[p] + bytes;
+    }
+}
+
 INLINE void rows_product(struct shape shape, const struct cz_matmul *m, struct cz_range range)
 {
-    const struct cz_packed *weights = m->weights;
-    uint32_t all_blocks = cz_packed_blocks(weights);
-    size_t block_bytes = cz_packed_block_bytes(weights);
+    size_t block_bytes = cz_packed_block_bytes(m->weights);
     struct strip strip;
     _Alignas(64) strip_sums sums[ROWS];
     for (uint32_t first = 0; first < m->rows; first += ROWS) {
         uint32_t rows = m->rows - first < ROWS ? m->rows - first : ROWS;
-        for (uint32_t entry = range.first; entry < range.end; entry += PANELS) {
-            memset(sums, 0, rows * sizeof *sums);
-            for (uint32_t block = 0; block < all_blocks; block += STRIP_BLOCKS) {
-                uint32_t left = all_blocks - block;
-                uint32_t blocks = left < STRIP_BLOCKS ? left : STRIP_BLOCKS;
-                for (uint32_t p = 0; p < PANELS; p++) {
-                    uint32_t panel = entry_panel(m, second_entry(range, entry, p));
-                    unpack_panel(shape, cz_packed_panel(weights, panel) + block * block_bytes,
-                                 block_bytes, blocks, p, &strip);
-                }
-                multiply_strip(m, first, rows, block, blocks, &strip, sums);
-            }
-            for (uint32_t i = 0; i < rows; i++)
-                for (uint32_t p = 0; p < PANELS && entry + p < range.end; p++)
-                    store_sums(m, first + i, entry + p, lanes_load(sums[i][p]));
+        struct place at = next_place(m, (struct place){range.first, 0, 0}), next;
+        for (; at.entry < range.end; at = next) {
+            next = next_place(m, at);
+            if (at.block == 0)
+                memset(sums, 0, rows * sizeof *sums);
+            for (uint32_t p = 0; p < PANELS; p++)
+                unpack_panel(shape, block_at(m, range, at, p), block_bytes, at.blocks, p, &strip);
+            plan_ahead(m, range, at, rows, &strip);
+            multiply_strip(m, first, rows, at.block, at.blocks, &strip, sums);
+            for (uint32_t p = 0; p < PANELS && next.block == 0 && at.entry + p < range.end; p++)
+                store_sums(m, first, rows, at.entry + p, sums[0][p], PANELS * CZ_PANEL_ROWS);
         }
     }
 }
@@ -369,8 +417,10 @@ static void bfloat_strip(const struct cz_matmul *m, const unsigned char *const *
                          uint32_t first, uint32_t rows, uint32_t pair, uint32_t end,
                          strip_sums *sums)
 {
+    size_t row_bytes = cz_activation_bytes(CZ_ACTIVATION_BF16, m->weights->columns);
     for (uint32_t i = 0; i < rows; i += CZ_BF16_TILE) {
-        struct cz_tile tile = activation_tile(m, first + i);
+        struct cz_tile tile =
+            cz_tile_of(m->activations, m->rows, first + i, CZ_BF16_TILE, row_bytes);
         switch (tile.rows) {
         case 1:
             bfloat_tile(panel, pair, end, 1, tile.memory, sums + i);
@@ -397,7 +447,8 @@ static void bfloat_strip(const struct cz_matmul *m, const unsigned char *const *
 static void bfloat_product(const struct cz_matmul *m, struct cz_range range)
 {
     const struct cz_packed *weights = m->weights;
-    uint32_t pairs = cz_packed_blocks(weights) * CZ_BLOCK_COLUMNS / 2;
+    uint32_t blocks = cz_packed_blocks(weights), pairs = blocks * CZ_BLOCK_COLUMNS / 2;
+    uint32_t each = strip_blocks(blocks, BFLOAT_BLOCKS) * CZ_BLOCK_COLUMNS / 2;
     _Alignas(64) strip_sums sums[ROWS];
     for (uint32_t first = 0; first < m->rows; first += ROWS) {
         uint32_t rows = m->rows - first < ROWS ? m->rows - first : ROWS;
@@ -407,14 +458,13 @@ static void bfloat_product(const struct cz_matmul *m, struct cz_range range)
                 panel[p] =
                     cz_packed_panel(weights, entry_panel(m, second_entry(range, entry, p)));
             memset(sums, 0, rows * sizeof *sums);
-            for (uint32_t pair = 0; pair < pairs; pair += STRIP_COLUMNS / 2) {
+            for (uint32_t pair = 0; pair < pairs; pair += each) {
                 uint32_t left = pairs - pair;
-                uint32_t count = left < STRIP_COLUMNS / 2 ? left : STRIP_COLUMNS / 2;
-                bfloat_strip(m, panel, first, rows, pair, pair + count, sums);
+                bfloat_strip(m, panel, first, rows, pair, pair + (left < each ? left : each),
+                             sums);
             }
-            for (uint32_t i = 0; i < rows; i++)
-                for (uint32_t p = 0; p < PANELS && entry + p < range.end; p++)
-                    store_sums(m, first + i, entry + p, lanes_load(sums[i][p]));
+            for (uint32_t p = 0; p < PANELS && entry + p < range.end; p++)
+                store_sums(m, first, rows, entry + p, sums[0][p], PANELS * CZ_PANEL_ROWS);
         }
     }
 }

@@ -28,17 +28,25 @@ static inline struct cz_tile activation_tile(const struct cz_matmul *m, uint32_t
                       cz_activation_bytes(kind, m->weights->columns));
 }
 
-/* The sums of activation row `row` and one panel: multiplied, biased, accumulated, stored. */
-static inline void store_sums(const struct cz_matmul *m, uint32_t row, uint32_t entry, lanes sums)
+/* The sums of `count` activation rows from `first` on and one panel: multiplied, biased, accumulated,
+ * stored. The sums of consecutive rows are `stride` floats apart. */
+static inline void store_sums(const struct cz_matmul *m, uint32_t first, uint32_t count,
+                              uint32_t entry, const float *sums, size_t stride)
 {
     uint32_t panel = entry_panel(m, entry), rows = panel_rows(m, panel);
-    float *out = m->out + row * m->out_stride + (size_t)entry * CZ_PANEL_ROWS;
-    lanes value = lanes_mul(sums, lanes_set(cz_packed_multiplier(m->weights, panel)));
+    float *out = m->out + first * m->out_stride + (size_t)entry * CZ_PANEL_ROWS;
+    lanes multiplier = lanes_set(cz_packed_multiplier(m->weights, panel));
+    lanes bias = lanes_set(0.0f);
     if (m->bias)
-        value = lanes_add(value, load_some(m->bias, panel * CZ_PANEL_ROWS, m->weights->rows, 0.0f));
-    if (m->accumulate)
-        value = lanes_add(value, load_some(out, 0, rows, 0.0f));
-    store_some(out, 0, rows, value);
+        bias = load_some(m->bias, panel * CZ_PANEL_ROWS, m->weights->rows, 0.0f);
+    for (uint32_t i = 0; i < count; i++, out += m->out_stride, sums += stride) {
+        lanes value = lanes_mul(lanes_load(sums), multiplier);
+        if (m->bias)
+            value = lanes_add(value, bias);
+        if (m->accumulate)
+            value = lanes_add(value, load_some(out, 0, rows, 0.0f));
+        store_some(out, 0, rows, value);
+    }
 }
 
 #endif

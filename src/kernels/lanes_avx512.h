@@ -8,6 +8,7 @@
 #include <string.h>
 
 enum { LANES = 16 };
+#define VECTORS 8 /* see attention.h */
 
 typedef __m512 lanes;
 

@@ -14,6 +14,7 @@
 #include <string.h>
 
 enum { LANES = 16 };
+#define VECTORS 2 /* see attention.h */
 
 typedef struct {
     float x[LANES];

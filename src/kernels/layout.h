@@ -6,6 +6,13 @@
 
 #include <string.h>
 
+/* Loops over constants that must disappear, so that arrays of vectors become registers. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
 /*
  * A batch of activations is cut in tiles of consecutive rows, the last of which may have fewer: one
  * pointer and constant offsets reach all rows of a tile.

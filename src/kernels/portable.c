@@ -105,8 +105,7 @@ static void panel_product(const struct cz_matmul *m, uint32_t entry, uint32_t fi
                 add_block(weights, &block, &tile, b, sums[i]);
         }
     }
-    for (uint32_t i = 0; i < rows; i++)
-        store_sums(m, first + i, entry, lanes_load(sums[i]));
+    store_sums(m, first, rows, entry, sums[0], CZ_PANEL_ROWS);
 }
 
 static void matmul(const struct cz_matmul *m, struct cz_range range)
