@@ -57,6 +57,7 @@ static void names_models_by_their_source(void **state)
         {"My Model (1)", "my-model--1"},
         {"..hidden..", "hidden"},
         {"a/b/c", "a--b--c"},
+        {"./a/b", "a--b"},
     };
     struct cz_tag tag;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
