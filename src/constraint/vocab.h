@@ -15,6 +15,8 @@ struct cz_vocab_options {
     uint32_t count;                 /* ids are 0 .. count - 1 */
     uint32_t logits_width;          /* >= count: rows of the head; masks are this wide */
     const struct cz_slice *tokens;  /* [count] exact bytes; empty: never allowed. Copied. */
+    const struct cz_slice *names;   /* [count] or NULL: texts that grammars may name special tokens
+                                       by ("<|im_end|>"); empty: none. Copied. */
     const uint32_t *end_ids;        /* ids that end an answer; allowed where the grammar accepts */
     size_t end_count;
     cz_encode_function *encode;     /* NULL: nothing is ever forced */

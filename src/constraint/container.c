@@ -1,0 +1,948 @@
+/*
+ * container.c - objects and arrays under way: which keys and values may come next, and whether the
+ * container can still be completed.
+ *
+ * The keys that a formula names are told apart one by one; all others fall into classes by the
+ * patterns that they match. What an object may do next is its plan, made on first need.
+ */
+#include "constraint/machine.h"
+
+#include <stdlib.h>
+
+enum { UNKNOWN, ALIVE, DEAD, OPEN };
+
+struct object_facts {
+    struct cz_plan *plan;
+    uint8_t alive;
+};
+
+static bool declared_order(const struct cz_machine *machine)
+{
+    return machine->options.policy == CZ_POLICY_GENERATE;
+}
+
+static void no_memory(struct cz_machine *machine)
+{
+    cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+}
+
+/* ---- Key sets ---- */
+
+struct collector {
+    struct cz_machine *machine;
+    cz_key *keys;
+    uint32_t count, capacity;
+    cz_expr *patterns;
+    uint32_t pattern_count, pattern_capacity;
+    uint8_t *known; /* [key_count] */
+};
+
+static void collect_key(struct collector *all, cz_key key)
+{
+    if (all->known[key])
+        return;
+    if (!cz_machine_grow(all->machine, (void **)&all->keys, all->count, &all->capacity,
+                         sizeof *all->keys)) {
+        no_memory(all->machine);
+        return;
+    }
+    all->known[key] = 1;
+    all->keys[all->count++] = key;
+}
+
+static void collect_pattern(struct collector *all, cz_expr pattern)
+{
+    for (uint32_t i = 0; i < all->pattern_count; i++) {
+        if (all->patterns[i] == pattern)
+            return;
+    }
+    if (!cz_machine_grow(all->machine, (void **)&all->patterns, all->pattern_count,
+                         &all->pattern_capacity, sizeof *all->patterns)) {
+        no_memory(all->machine);
+        return;
+    }
+    all->patterns[all->pattern_count++] = pattern;
+}
+
+/* Declared keys first (pass 0), then those that are only required or forbidden (pass 1). */
+static void collect(struct collector *all, cz_formula formula, int pass)
+{
+    struct cz_machine *machine = all->machine;
+    const uint32_t *words = cz_formula_words(machine, formula);
+    uint32_t size = cz_formula_size(machine, formula);
+    if (words[0] == FORMULA_AND || words[0] == FORMULA_OR) {
+        for (uint32_t i = 1; i < size; i++)
+            collect(all, words[i], pass);
+    } else if (words[0] == FORMULA_ALL || words[0] == FORMULA_SOME) {
+        const struct cz_props *props = machine->props[words[1]];
+        for (uint32_t i = 0; i < props->named_count && pass == 0; i++)
+            collect_key(all, props->keys[i]);
+        for (uint32_t i = 0; i < props->pattern_count && pass == 0; i++)
+            collect_pattern(all, props->patterns[i]);
+    } else if ((words[0] == FORMULA_REQUIRE || words[0] == FORMULA_FORBID) && pass == 1) {
+        collect_key(all, words[1]);
+    }
+}
+
+static int compare_ranks(const void *x, const void *y, void *context)
+{
+    const struct collector *all = context;
+    return cz_slice_compare(all->machine->keys[all->keys[*(const uint32_t *)x]],
+                            all->machine->keys[all->keys[*(const uint32_t *)y]]);
+}
+
+/* Cuts the language of all other keys into classes by pattern. */
+static void make_classes(struct cz_machine *machine, struct cz_keyset *keyset)
+{
+    struct cz_expr_store *exprs = machine->exprs;
+    struct cz_slice *texts = calloc(keyset->count + 1, sizeof *texts);
+    cz_expr classes[CZ_MACHINE_CLASSES];
+    uint64_t bits[CZ_MACHINE_CLASSES];
+    uint32_t count = 1;
+    if (!texts || keyset->pattern_count > 64) {
+        free(texts);
+        cz_machine_fail(machine, CLOZE_LIMIT, NULL, "an object has more than 64 key patterns");
+        return;
+    }
+    for (uint32_t i = 0; i < keyset->count; i++)
+        texts[i] = machine->keys[keyset->keys[i]];
+    classes[0] = CZ_EXPR_TEXT;
+    bits[0] = 0;
+    if (keyset->count)
+        classes[0] = cz_expr_minus(exprs, CZ_EXPR_TEXT,
+                                   cz_expr_literals(exprs, texts, keyset->count));
+    free(texts);
+    for (uint32_t p = 0; p < keyset->pattern_count; p++) {
+        for (uint32_t i = 0, before = count; i < before; i++) {
+            cz_expr inside = cz_expr_and(exprs, classes[i], keyset->patterns[p]);
+            cz_expr outside = cz_expr_minus(exprs, classes[i], keyset->patterns[p]);
+            if (!cz_expr_alive(exprs, inside))
+                continue;
+            if (!cz_expr_alive(exprs, outside)) {
+                classes[i] = inside;
+                bits[i] |= 1ull << p;
+                continue;
+            }
+            if (count == CZ_MACHINE_CLASSES) {
+                cz_machine_fail(machine, CLOZE_LIMIT, NULL,
+                                "key patterns overlap in more than 64 ways");
+                return;
+            }
+            classes[i] = outside;
+            classes[count] = inside;
+            bits[count++] = bits[i] | 1ull << p;
+        }
+    }
+    keyset->classes = CZ_ARENA_ARRAY(&machine->arena, cz_expr, count);
+    keyset->class_bits = CZ_ARENA_ARRAY(&machine->arena, uint64_t, count);
+    if (!keyset->classes || !keyset->class_bits) {
+        no_memory(machine);
+        return;
+    }
+    memcpy(keyset->classes, classes, count * sizeof *classes);
+    memcpy(keyset->class_bits, bits, count * sizeof *bits);
+    keyset->class_count = count;
+}
+
+static struct cz_keyset *make_keyset(struct cz_machine *machine, struct collector *all)
+{
+    struct cz_keyset *keyset = CZ_ARENA_NEW(&machine->arena, struct cz_keyset);
+    uint32_t *order = calloc(all->count + 1, sizeof *order);
+    if (!keyset || !order) {
+        free(order);
+        return NULL;
+    }
+    if (all->count > UINT16_MAX) {
+        cz_machine_fail(machine, CLOZE_LIMIT, NULL, "an object has more than 65535 named keys");
+        free(order);
+        return NULL;
+    }
+    keyset->count = all->count;
+    keyset->pattern_count = all->pattern_count;
+    keyset->keys = CZ_ARENA_ARRAY(&machine->arena, cz_key, all->count + 1);
+    keyset->ranks = CZ_ARENA_ARRAY(&machine->arena, uint32_t, all->count + 1);
+    keyset->patterns = CZ_ARENA_ARRAY(&machine->arena, cz_expr, all->pattern_count + 1);
+    if (keyset->keys && keyset->ranks && keyset->patterns) {
+        for (uint32_t i = 0; i < all->count; i++)
+            order[i] = i;
+        qsort_r(order, all->count, sizeof *order, compare_ranks, all);
+        for (uint32_t i = 0; i < all->count; i++) {
+            keyset->keys[i] = all->keys[order[i]];
+            keyset->ranks[i] = order[i];
+        }
+        if (all->pattern_count)
+            memcpy(keyset->patterns, all->patterns, all->pattern_count * sizeof *all->patterns);
+        make_classes(machine, keyset);
+    } else {
+        keyset = NULL;
+    }
+    free(order);
+    return keyset;
+}
+
+static bool grow_keyset_of(struct cz_machine *machine, cz_formula formula)
+{
+    if (formula < machine->keyset_of_capacity)
+        return true;
+    uint32_t capacity = (formula + 64) * 2;
+    uint32_t *larger = realloc(machine->keyset_of, capacity * sizeof *larger);
+    if (!larger)
+        return false;
+    memset(larger + machine->keyset_of_capacity, 0,
+           (capacity - machine->keyset_of_capacity) * sizeof *larger);
+    machine->keyset_of = larger;
+    machine->keyset_of_capacity = capacity;
+    return true;
+}
+
+const struct cz_keyset *cz_keyset_of(struct cz_machine *machine, cz_formula formula, uint32_t *id)
+{
+    if (!grow_keyset_of(machine, formula)) {
+        no_memory(machine);
+        return NULL;
+    }
+    if (!machine->keyset_of[formula]) {
+        struct collector all = {.machine = machine};
+        all.known = calloc(machine->key_count + 1, 1);
+        struct cz_keyset *keyset = NULL;
+        if (all.known) {
+            collect(&all, formula, 0);
+            collect(&all, formula, 1);
+            keyset = machine->failed == CLOZE_OK ? make_keyset(machine, &all) : NULL;
+        }
+        free(all.known);
+        free(all.keys);
+        free(all.patterns);
+        if (!keyset || !cz_machine_grow(machine, (void **)&machine->keysets, machine->keyset_count,
+                                        &machine->keyset_capacity, sizeof *machine->keysets)) {
+            no_memory(machine);
+            return NULL;
+        }
+        machine->keysets[machine->keyset_count++] = keyset;
+        machine->keyset_of[formula] = machine->keyset_count;
+    }
+    *id = machine->keyset_of[formula] - 1;
+    return machine->keysets[*id];
+}
+
+/* ---- Objects ---- */
+
+uint32_t cz_object_add(struct cz_machine *machine, const struct cz_object *object)
+{
+    bool added;
+    const uint32_t words[7] = {object->formula, object->keyset, object->position, object->seen,
+                               object->extra,   object->depth,  object->open};
+    uint32_t id = cz_intern_add(&machine->objects, words, 7, &added);
+    if (id == UINT32_MAX ||
+        (added && !cz_machine_grow(machine, (void **)&machine->object_facts, id,
+                                   &machine->object_facts_capacity,
+                                   sizeof *machine->object_facts))) {
+        no_memory(machine);
+        return UINT32_MAX;
+    }
+    if (added)
+        machine->object_facts[id] = (struct object_facts){0};
+    return id;
+}
+
+struct cz_object cz_object_get(const struct cz_machine *machine, uint32_t id)
+{
+    const uint32_t *words = cz_intern_get(&machine->objects, id);
+    return (struct cz_object){words[0], words[1], words[2], words[3], words[4], words[5], words[6]};
+}
+
+static bool seen_has(const struct cz_machine *machine, const struct cz_object *object, uint32_t index)
+{
+    if (declared_order(machine))
+        return machine->keysets[object->keyset]->ranks[index] < object->position;
+    const uint32_t *bits = cz_intern_get(&machine->bits, object->seen);
+    uint32_t size = cz_intern_size(&machine->bits, object->seen);
+    return index / 32 < size && (bits[index / 32] >> index % 32 & 1);
+}
+
+static uint32_t seen_add(struct cz_machine *machine, uint32_t seen, uint32_t index)
+{
+    uint32_t size = cz_intern_size(&machine->bits, seen), wanted = index / 32 + 1;
+    uint32_t count = size > wanted ? size : wanted;
+    uint32_t *bits = calloc(count, sizeof *bits);
+    if (!bits) {
+        no_memory(machine);
+        return seen;
+    }
+    if (size)
+        memcpy(bits, cz_intern_get(&machine->bits, seen), size * sizeof *bits);
+    bits[index / 32] |= 1u << index % 32;
+    uint32_t id = cz_intern_add(&machine->bits, bits, count, NULL);
+    free(bits);
+    return id;
+}
+
+/* Whether generation leaves undeclared keys out: some part lists its properties and says nothing
+ * else. */
+static bool wants_closing(const struct cz_machine *machine, cz_formula formula)
+{
+    const uint32_t *words = cz_formula_words(machine, formula);
+    uint32_t size = cz_formula_size(machine, formula);
+    if (words[0] == FORMULA_ALL)
+        return machine->props[words[1]]->closing;
+    if (words[0] != FORMULA_AND && words[0] != FORMULA_OR)
+        return false;
+    for (uint32_t i = 1; i < size; i++) {
+        if (wants_closing(machine, words[i]))
+            return true;
+    }
+    return false;
+}
+
+uint32_t cz_object_start(struct cz_machine *machine, cz_formula formula, uint32_t depth)
+{
+    struct cz_object object = {.formula = formula, .extra = CZ_EXPR_NOTHING, .depth = depth};
+    if (!cz_keyset_of(machine, formula, &object.keyset))
+        return UINT32_MAX;
+    object.seen = cz_intern_add(&machine->bits, NULL, 0, NULL);
+    object.open = !declared_order(machine) || machine->options.open_objects ||
+                  !wants_closing(machine, formula);
+    for (; object.open <= 1; object.open++) {
+        uint32_t id = cz_object_add(machine, &object);
+        if (id != UINT32_MAX && cz_object_alive(machine, id))
+            return id;
+    }
+    return UINT32_MAX;
+}
+
+/* The object after one more member. */
+static uint32_t object_after(struct cz_machine *machine, struct cz_object object,
+                             const struct cz_member *member, uint32_t index, cz_formula rest)
+{
+    const struct cz_keyset *keyset = machine->keysets[object.keyset];
+    object.formula = rest;
+    if (declared_order(machine))
+        object.position = member->key == UINT32_MAX ? keyset->count : keyset->ranks[index] + 1;
+    else if (member->key != UINT32_MAX)
+        object.seen = seen_add(machine, object.seen, index);
+    return cz_object_add(machine, &object);
+}
+
+static uint32_t key_index(const struct cz_machine *machine, const struct cz_keyset *keyset,
+                          cz_key key)
+{
+    uint32_t low = 0, high = keyset->count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (cz_slice_compare(machine->keys[keyset->keys[middle]], machine->keys[key]) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < keyset->count && keyset->keys[low] == key ? low : UINT32_MAX;
+}
+
+/* The undeclared keys of a class that may still come. */
+static cz_expr class_language(struct cz_machine *machine, const struct cz_object *object,
+                              uint32_t class)
+{
+    cz_expr language = machine->keysets[object->keyset]->classes[class];
+    return object->extra == CZ_EXPR_NOTHING ? language
+                                            : cz_expr_minus(machine->exprs, language, object->extra);
+}
+
+/* ---- Is there a completion: conjunctions of simple leaves directly ---- */
+
+struct conjunction {
+    uint32_t minimum, maximum;
+    uint32_t required;
+    bool simple;
+};
+
+static bool leaf_is_simple(uint32_t kind)
+{
+    return kind == FORMULA_ALL || kind == FORMULA_REQUIRE || kind == FORMULA_FORBID ||
+           kind == FORMULA_COUNT || kind == FORMULA_TRUE;
+}
+
+static void conjunction_leaf(const uint32_t *words, struct conjunction *all)
+{
+    all->simple &= leaf_is_simple(words[0]);
+    all->required += words[0] == FORMULA_REQUIRE;
+    if (words[0] == FORMULA_COUNT)
+        all->minimum = words[1], all->maximum = words[2];
+}
+
+static struct conjunction conjunction_of(const struct cz_machine *machine, cz_formula formula)
+{
+    struct conjunction all = {.maximum = CZ_COUNT_UNBOUNDED, .simple = true};
+    const uint32_t *words = cz_formula_words(machine, formula);
+    uint32_t size = cz_formula_size(machine, formula);
+    if (words[0] != FORMULA_AND) {
+        conjunction_leaf(words, &all);
+        return all;
+    }
+    for (uint32_t i = 1; i < size && all.simple; i++)
+        conjunction_leaf(cz_formula_words(machine, words[i]), &all);
+    return all;
+}
+
+/* What a member's value must be by all ALL leaves of a conjunction; NONE when it is forbidden. */
+static cz_value member_value(struct cz_machine *machine, cz_formula formula,
+                             const struct cz_member *member)
+{
+    cz_value value = CZ_VALUE_ANY;
+    uint32_t size = cz_formula_size(machine, formula);
+    bool list = cz_formula_kind(machine, formula) == FORMULA_AND;
+    for (uint32_t i = list; i < (list ? size : 1); i++) {
+        cz_formula leaf = list ? cz_formula_words(machine, formula)[i] : formula;
+        const uint32_t *words = cz_formula_words(machine, leaf);
+        if (words[0] == FORMULA_ALL)
+            value = cz_value_and(machine, value, cz_props_value(machine, words[1], member));
+        else if (words[0] == FORMULA_FORBID && words[1] == member->key)
+            return CZ_VALUE_NONE;
+    }
+    return value;
+}
+
+static bool required_alive(struct cz_machine *machine, const struct cz_object *object)
+{
+    const struct cz_keyset *keyset = machine->keysets[object->keyset];
+    cz_formula formula = object->formula;
+    bool list = cz_formula_kind(machine, formula) == FORMULA_AND;
+    uint32_t size = list ? cz_formula_size(machine, formula) : 1;
+    for (uint32_t i = list; i < size; i++) {
+        const uint32_t *words =
+            cz_formula_words(machine, list ? cz_formula_words(machine, formula)[i] : formula);
+        if (words[0] != FORMULA_REQUIRE)
+            continue;
+        struct cz_member member = {.key = words[1]};
+        uint32_t index = key_index(machine, keyset, words[1]);
+        if (index == UINT32_MAX || seen_has(machine, object, index) ||
+            !cz_value_alive(machine, member_value(machine, formula, &member)))
+            return false;
+    }
+    return true;
+}
+
+/* How many more members could be added, at most `limit`. */
+static uint32_t available(struct cz_machine *machine, const struct cz_object *object, uint32_t limit)
+{
+    const struct cz_keyset *keyset = machine->keysets[object->keyset];
+    size_t count = 0;
+    for (uint32_t c = 0; c < keyset->class_count && object->open && count < limit; c++) {
+        struct cz_member member = {UINT32_MAX, keyset, c};
+        if (cz_value_alive(machine, member_value(machine, object->formula, &member)))
+            count += cz_expr_count(machine->exprs, class_language(machine, object, c), limit);
+    }
+    for (uint32_t i = 0; i < keyset->count && count < limit; i++) {
+        struct cz_member member = {.key = keyset->keys[i]};
+        count += !seen_has(machine, object, i) &&
+                 cz_value_alive(machine, member_value(machine, object->formula, &member));
+    }
+    return count < limit ? (uint32_t)count : limit;
+}
+
+/* ---- ... and anything else by search ---- */
+
+/* The sum of what the leaves still want: a member that lowers it nowhere is of no use. */
+static uint64_t wanted(const struct cz_machine *machine, cz_formula formula)
+{
+    const uint32_t *words = cz_formula_words(machine, formula);
+    uint32_t size = cz_formula_size(machine, formula);
+    uint64_t sum = 0;
+    switch (words[0]) {
+    case FORMULA_AND:
+    case FORMULA_OR:
+        for (uint32_t i = 1; i < size; i++)
+            sum += wanted(machine, words[i]);
+        return sum;
+    case FORMULA_COUNT:
+        return words[1];
+    case FORMULA_REQUIRE:
+    case FORMULA_SOME:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+/* Whether keys beside the required ones can be of use. */
+static bool wants_any_key(const struct cz_machine *machine, cz_formula formula)
+{
+    const uint32_t *words = cz_formula_words(machine, formula);
+    uint32_t size = cz_formula_size(machine, formula);
+    if (words[0] == FORMULA_AND || words[0] == FORMULA_OR) {
+        for (uint32_t i = 1; i < size; i++) {
+            if (wants_any_key(machine, words[i]))
+                return true;
+        }
+    }
+    return words[0] == FORMULA_SOME || (words[0] == FORMULA_COUNT && words[1] > 0);
+}
+
+static bool requires_key(const struct cz_machine *machine, cz_formula formula, cz_key key)
+{
+    const uint32_t *words = cz_formula_words(machine, formula);
+    uint32_t size = cz_formula_size(machine, formula);
+    if (words[0] == FORMULA_AND || words[0] == FORMULA_OR) {
+        for (uint32_t i = 1; i < size; i++) {
+            if (requires_key(machine, words[i], key))
+                return true;
+        }
+    }
+    return words[0] == FORMULA_REQUIRE && words[1] == key;
+}
+
+/* Whether some reading of this member leads to an object that can be completed. */
+static bool try_member(struct cz_machine *machine, const struct cz_object *object,
+                       const struct cz_member *member, uint32_t index, uint64_t before)
+{
+    struct cz_pairs pairs = {0};
+    bool found = false;
+    cz_formula_member(machine, object->formula, member, &pairs);
+    for (uint32_t i = 0; i < pairs.count && !found && machine->failed == CLOZE_OK; i++) {
+        if (wanted(machine, pairs.items[i].rest) >= before ||
+            !cz_value_alive(machine, pairs.items[i].value))
+            continue;
+        uint32_t next = object_after(machine, *object, member, index, pairs.items[i].rest);
+        found = next != UINT32_MAX && cz_object_alive(machine, next);
+    }
+    cz_pairs_free(&pairs);
+    return found;
+}
+
+static bool search_alive(struct cz_machine *machine, const struct cz_object *object)
+{
+    const struct cz_keyset *keyset = machine->keysets[object->keyset];
+    uint64_t before = wanted(machine, object->formula);
+    bool any = wants_any_key(machine, object->formula);
+    if (!cz_machine_burn(machine, 1 + keyset->count / 8))
+        return false;
+    for (uint32_t i = 0; i < keyset->count; i++) {
+        struct cz_member member = {.key = keyset->keys[i]};
+        if (!seen_has(machine, object, i) &&
+            (any || requires_key(machine, object->formula, keyset->keys[i])) &&
+            try_member(machine, object, &member, i, before))
+            return true;
+    }
+    for (uint32_t c = 0; c < keyset->class_count && any && object->open; c++) {
+        struct cz_member member = {UINT32_MAX, keyset, c};
+        cz_expr language = class_language(machine, object, c);
+        size_t needed = before < 64 ? before : 64; /* one key each, at most */
+        if (cz_expr_alive(machine->exprs, language) &&
+            cz_expr_count(machine->exprs, language, needed) >= needed &&
+            try_member(machine, object, &member, 0, before))
+            return true;
+    }
+    return false;
+}
+
+static bool object_alive(struct cz_machine *machine, uint32_t id)
+{
+    struct cz_object object = cz_object_get(machine, id);
+    if (cz_formula_nullable(machine, object.formula))
+        return true;
+    struct conjunction all = conjunction_of(machine, object.formula);
+    if (!all.simple)
+        return search_alive(machine, &object);
+    if (all.required > all.maximum || !required_alive(machine, &object))
+        return false;
+    return all.minimum <= all.required || available(machine, &object, all.minimum) >= all.minimum;
+}
+
+bool cz_object_alive(struct cz_machine *machine, uint32_t id)
+{
+    struct object_facts *facts = &machine->object_facts[id];
+    if (facts->alive == ALIVE || facts->alive == DEAD)
+        return facts->alive == ALIVE;
+    if (machine->depth >= CZ_MACHINE_DEPTH) {
+        cz_machine_fail(machine, CLOZE_LIMIT, NULL, "required members nest too deeply");
+        return false;
+    }
+    uint32_t outer = machine->cycle_depth;
+    machine->cycle_depth = UINT32_MAX;
+    machine->depth++;
+    bool alive = object_alive(machine, id);
+    machine->depth--;
+    if (machine->failed == CLOZE_OK && (alive || machine->cycle_depth == UINT32_MAX))
+        machine->object_facts[id].alive = alive ? ALIVE : DEAD;
+    if (alive || machine->cycle_depth > outer)
+        machine->cycle_depth = outer;
+    return alive;
+}
+
+/* ---- Targets and plans ---- */
+
+static uint32_t add_targets(struct cz_machine *machine, const uint32_t *words, uint32_t count)
+{
+    uint32_t id = count ? cz_intern_add(&machine->targets, words, count, NULL) : UINT32_MAX;
+    return id;
+}
+
+/* The live pairs of one member as targets; UINT32_MAX when there are none. */
+static uint32_t member_targets(struct cz_machine *machine, uint32_t id,
+                               const struct cz_member *member, uint32_t index)
+{
+    struct cz_object object = cz_object_get(machine, id);
+    struct cz_pairs pairs = {0};
+    uint32_t count = 0;
+    cz_formula_member(machine, object.formula, member, &pairs);
+    uint32_t *words = malloc((pairs.count * 2 + 1) * sizeof *words);
+    for (uint32_t i = 0; words && i < pairs.count; i++) {
+        if (!cz_value_alive(machine, pairs.items[i].value))
+            continue;
+        uint32_t next = object_after(machine, object, member, index, pairs.items[i].rest);
+        if (next == UINT32_MAX || !cz_object_alive(machine, next))
+            continue;
+        words[count++] = pairs.items[i].value;
+        words[count++] = cz_local_add(machine, LOCAL_OBJECT_AFTER, next, 0, 0, 0);
+    }
+    uint32_t targets = words ? add_targets(machine, words, count) : UINT32_MAX;
+    free(words);
+    cz_pairs_free(&pairs);
+    return targets;
+}
+
+uint32_t cz_object_targets(struct cz_machine *machine, uint32_t id, uint32_t index)
+{
+    struct cz_plan *plan = machine->object_facts[id].plan;
+    if (!plan)
+        return UINT32_MAX;
+    if (plan->targets[index] == UINT32_MAX) {
+        uint32_t keyset = cz_object_get(machine, id).keyset;
+        struct cz_member member = {.key = machine->keysets[keyset]->keys[index]};
+        plan->targets[index] = member_targets(machine, id, &member, index);
+    }
+    return plan->targets[index];
+}
+
+uint32_t cz_object_useful(struct cz_machine *machine, uint32_t id, uint32_t index)
+{
+    uint32_t targets = cz_object_targets(machine, id, index), count = 0;
+    if (targets == UINT32_MAX)
+        return UINT32_MAX;
+    uint64_t before = wanted(machine, cz_object_get(machine, id).formula);
+    uint32_t size = cz_intern_size(&machine->targets, targets);
+    uint32_t *words = malloc((size + 1) * sizeof *words);
+    for (uint32_t i = 0; words && i < size; i += 2) {
+        const uint32_t *pair = cz_intern_get(&machine->targets, targets) + i;
+        uint32_t object = machine->locals[pair[1]].a;
+        if (wanted(machine, cz_object_get(machine, object).formula) >= before)
+            continue;
+        words[count++] = pair[0];
+        words[count++] = pair[1];
+    }
+    uint32_t useful = words ? add_targets(machine, words, count) : UINT32_MAX;
+    free(words);
+    return useful;
+}
+
+/* The undeclared keys: classes with equal targets are one language. */
+static void plan_others(struct cz_machine *machine, uint32_t id, struct cz_plan *plan)
+{
+    struct cz_object object = cz_object_get(machine, id);
+    const struct cz_keyset *keyset = machine->keysets[object.keyset];
+    for (uint32_t c = 0; c < keyset->class_count && object.open; c++) {
+        struct cz_member member = {UINT32_MAX, keyset, c};
+        cz_expr language = class_language(machine, &object, c);
+        uint32_t targets = cz_expr_alive(machine->exprs, language)
+                               ? member_targets(machine, id, &member, 0)
+                               : UINT32_MAX;
+        if (targets == UINT32_MAX)
+            continue;
+        uint32_t at = 0;
+        while (at < plan->other_count && plan->other_targets[at] != targets)
+            at++;
+        if (at == plan->other_count) {
+            plan->others[at] = language;
+            plan->other_targets[at] = targets;
+            plan->other_count++;
+        } else {
+            plan->others[at] = cz_expr_or(machine->exprs, plan->others[at], language);
+        }
+    }
+}
+
+/* In a conjunction that any member leaves alive, a key is allowed when its value is alive. */
+static bool key_allowed(struct cz_machine *machine, uint32_t id, const struct cz_object *object,
+                        const struct conjunction *all, uint32_t index)
+{
+    const struct cz_keyset *keyset = machine->keysets[object->keyset];
+    if (seen_has(machine, object, index))
+        return false;
+    if (!all->simple || all->minimum || all->maximum != CZ_COUNT_UNBOUNDED || all->required)
+        return cz_object_targets(machine, id, index) != UINT32_MAX;
+    struct cz_member member = {.key = keyset->keys[index]};
+    return cz_value_alive(machine, member_value(machine, object->formula, &member));
+}
+
+struct cz_plan *cz_object_plan(struct cz_machine *machine, uint32_t id)
+{
+    if (machine->object_facts[id].plan)
+        return machine->object_facts[id].plan;
+    struct cz_object object = cz_object_get(machine, id);
+    const struct cz_keyset *keyset = machine->keysets[object.keyset];
+    struct cz_plan *plan = CZ_ARENA_NEW(&machine->arena, struct cz_plan);
+    if (!plan) {
+        no_memory(machine);
+        return NULL;
+    }
+    plan->allowed = CZ_ARENA_ARRAY(&machine->arena, uint64_t, keyset->count / 64 + 1);
+    plan->targets = CZ_ARENA_ARRAY(&machine->arena, uint32_t, keyset->count + 1);
+    plan->others = CZ_ARENA_ARRAY(&machine->arena, cz_expr, keyset->class_count + 1);
+    plan->other_targets = CZ_ARENA_ARRAY(&machine->arena, uint32_t, keyset->class_count + 1);
+    if (!plan->allowed || !plan->targets || !plan->others || !plan->other_targets) {
+        no_memory(machine);
+        return NULL;
+    }
+    memset(plan->targets, 0xFF, (keyset->count + 1) * sizeof *plan->targets);
+    machine->object_facts[id].plan = plan;
+    plan->may_close = cz_formula_nullable(machine, object.formula);
+    struct conjunction all = conjunction_of(machine, object.formula);
+    for (uint32_t i = 0; i < keyset->count; i++) {
+        if (key_allowed(machine, id, &object, &all, i))
+            plan->allowed[i / 64] |= 1ull << i % 64;
+    }
+    plan_others(machine, id, plan);
+    return plan;
+}
+
+/* ---- Arrays ---- */
+
+uint32_t cz_array_add(struct cz_machine *machine, cz_formula formula, uint32_t depth)
+{
+    return cz_intern_add(&machine->arrays, (uint32_t[]){formula, depth}, 2, NULL);
+}
+
+static bool array_facts_reserve(struct cz_machine *machine, cz_formula formula)
+{
+    if (formula < machine->array_facts_capacity)
+        return true;
+    uint32_t capacity = (formula + 64) * 2;
+    uint8_t *larger = realloc(machine->array_facts, capacity);
+    if (!larger)
+        return false;
+    memset(larger + machine->array_facts_capacity, 0, capacity - machine->array_facts_capacity);
+    machine->array_facts = larger;
+    machine->array_facts_capacity = capacity;
+    return true;
+}
+
+/* Items, a count and uniqueness only: decided without walking item by item. */
+struct sequence {
+    uint32_t minimum;
+    bool simple;
+    cz_value seen; /* of UNIQUE; NONE */
+    bool unique;
+};
+
+static void sequence_leaf(const uint32_t *words, struct sequence *all)
+{
+    if (words[0] == FORMULA_COUNT) {
+        all->minimum = words[1];
+    } else if (words[0] == FORMULA_UNIQUE) {
+        all->unique = true;
+        all->seen = words[1];
+    } else if (words[0] != FORMULA_ITEMS && words[0] != FORMULA_TRUE) {
+        all->simple = false;
+    }
+}
+
+/* The value of the item `ahead` places on, and whether all later ones are the same. */
+static cz_value value_ahead(struct cz_machine *machine, cz_formula formula, uint32_t ahead,
+                            bool *last)
+{
+    bool list = cz_formula_kind(machine, formula) == FORMULA_AND;
+    uint32_t size = list ? cz_formula_size(machine, formula) : 1;
+    cz_value value = CZ_VALUE_ANY;
+    *last = true;
+    for (uint32_t i = list; i < size; i++) {
+        const uint32_t *words =
+            cz_formula_words(machine, list ? cz_formula_words(machine, formula)[i] : formula);
+        if (words[0] != FORMULA_ITEMS)
+            continue;
+        const struct cz_items *items = machine->items[words[1]];
+        uint64_t position = (uint64_t)words[2] + ahead;
+        *last &= position >= items->count;
+        value = cz_value_and(machine, value,
+                             position < items->count ? items->prefix[position] : items->rest);
+    }
+    return value;
+}
+
+static bool sequence_alive(struct cz_machine *machine, cz_formula formula,
+                           const struct sequence *all)
+{
+    bool last = false, same = true;
+    cz_value first = CZ_VALUE_NONE;
+    bool scarce = false;
+    for (uint32_t i = 0; i < all->minimum && !last; i++) {
+        cz_value value = value_ahead(machine, formula, i, &last);
+        if (all->unique)
+            value = cz_value_and(machine, value, cz_value_not(machine, all->seen));
+        if (!cz_value_alive(machine, value))
+            return false;
+        first = i == 0 ? value : first;
+        same &= value == first;
+        if (all->unique && all->minimum > 1 &&
+            cz_value_count(machine, value, all->minimum) < all->minimum)
+            scarce = true;
+    }
+    if (scarce && !same)
+        cz_machine_fail(machine, CLOZE_UNSUPPORTED, NULL,
+                        "uniqueItems over positions that each have few values is not enforced");
+    return !scarce;
+}
+
+static bool array_search(struct cz_machine *machine, cz_formula formula)
+{
+    struct cz_pairs pairs = {0};
+    bool found = false;
+    if (!cz_machine_burn(machine, 1))
+        return false;
+    cz_formula_item(machine, formula, &pairs);
+    for (uint32_t i = 0; i < pairs.count && !found && machine->failed == CLOZE_OK; i++)
+        found = cz_value_alive(machine, pairs.items[i].value) &&
+                cz_array_alive(machine, pairs.items[i].rest);
+    cz_pairs_free(&pairs);
+    return found;
+}
+
+static bool array_alive(struct cz_machine *machine, cz_formula formula)
+{
+    struct sequence all = {.simple = true};
+    if (cz_formula_nullable(machine, formula))
+        return true;
+    const uint32_t *words = cz_formula_words(machine, formula);
+    uint32_t size = cz_formula_size(machine, formula);
+    if (words[0] == FORMULA_AND) {
+        for (uint32_t i = 1; i < size; i++)
+            sequence_leaf(cz_formula_words(machine, cz_formula_words(machine, formula)[i]), &all);
+    } else {
+        sequence_leaf(words, &all);
+    }
+    return all.simple ? sequence_alive(machine, formula, &all) : array_search(machine, formula);
+}
+
+bool cz_array_alive(struct cz_machine *machine, cz_formula formula)
+{
+    if (formula == CZ_FORMULA_FALSE)
+        return false;
+    if (!array_facts_reserve(machine, formula)) {
+        no_memory(machine);
+        return false;
+    }
+    uint8_t known = machine->array_facts[formula];
+    if (known == ALIVE || known == DEAD)
+        return known == ALIVE;
+    if (known == OPEN) {
+        machine->cycle_depth = 0;
+        return false;
+    }
+    if (machine->depth >= CZ_MACHINE_DEPTH) {
+        cz_machine_fail(machine, CLOZE_LIMIT, NULL, "required items nest or count too deeply");
+        return false;
+    }
+    uint32_t outer = machine->cycle_depth;
+    machine->cycle_depth = UINT32_MAX;
+    machine->array_facts[formula] = OPEN;
+    machine->depth++;
+    bool alive = array_alive(machine, formula);
+    machine->depth--;
+    bool sure = machine->failed == CLOZE_OK && (alive || machine->cycle_depth == UINT32_MAX);
+    machine->array_facts[formula] = !sure ? UNKNOWN : alive ? ALIVE : DEAD;
+    if (alive || machine->cycle_depth > outer)
+        machine->cycle_depth = outer;
+    return alive;
+}
+
+uint32_t cz_array_targets(struct cz_machine *machine, uint32_t id)
+{
+    const uint32_t *array = cz_intern_get(&machine->arrays, id);
+    cz_formula formula = array[0];
+    uint32_t depth = array[1], count = 0;
+    struct cz_pairs pairs = {0};
+    cz_formula_item(machine, formula, &pairs);
+    uint32_t *words = malloc((pairs.count * 2 + 1) * sizeof *words);
+    for (uint32_t i = 0; words && i < pairs.count; i++) {
+        if (!cz_value_alive(machine, pairs.items[i].value) ||
+            !cz_array_alive(machine, pairs.items[i].rest))
+            continue;
+        uint32_t next = cz_array_add(machine, pairs.items[i].rest, depth);
+        words[count++] = pairs.items[i].value;
+        words[count++] = cz_local_add(machine, LOCAL_ARRAY_AFTER, next, 0, 0, 0);
+    }
+    uint32_t targets = words ? add_targets(machine, words, count) : UINT32_MAX;
+    free(words);
+    cz_pairs_free(&pairs);
+    return targets;
+}
+
+/* ---- Counting ---- */
+
+static size_t product(size_t a, size_t b, size_t limit)
+{
+    return a == 0 || b == 0 ? 0 : a > limit / b ? limit : a * b;
+}
+
+/* Arrays of one fixed length; any other array formula counts as endless. */
+static size_t array_count(struct cz_machine *machine, cz_formula formula, size_t limit)
+{
+    const uint32_t *words = cz_formula_words(machine, formula);
+    uint32_t size = cz_formula_size(machine, formula), length = UINT32_MAX;
+    for (uint32_t i = 1; words[0] == FORMULA_AND && i < size; i++) {
+        const uint32_t *leaf = cz_formula_words(machine, words[i]);
+        if (leaf[0] == FORMULA_COUNT && leaf[1] == leaf[2])
+            length = leaf[1];
+    }
+    if (words[0] == FORMULA_COUNT && words[2] == 0)
+        return 1;
+    if (length == UINT32_MAX)
+        return limit;
+    size_t total = 1;
+    bool last = false;
+    for (uint32_t i = 0; i < length && total < limit; i++)
+        total = product(total, cz_value_count(machine, value_ahead(machine, formula, i, &last), limit),
+                        limit);
+    return total;
+}
+
+/* Objects with one fixed set of keys; any other object formula counts as endless. */
+static size_t object_count(struct cz_machine *machine, cz_formula formula, size_t limit)
+{
+    struct conjunction all = conjunction_of(machine, formula);
+    uint32_t size = cz_formula_size(machine, formula);
+    if (all.simple && all.maximum == 0)
+        return 1;
+    if (!all.simple || all.required != all.maximum)
+        return limit;
+    size_t total = 1;
+    for (uint32_t i = 1; i < size && total < limit; i++) {
+        const uint32_t *words =
+            cz_formula_words(machine, cz_formula_words(machine, formula)[i]);
+        struct cz_member member = {.key = words[1]};
+        if (words[0] == FORMULA_REQUIRE)
+            total = product(total,
+                            cz_value_count(machine, member_value(machine, formula, &member), limit),
+                            limit);
+    }
+    return total;
+}
+
+size_t cz_value_count(struct cz_machine *machine, cz_value value, size_t limit)
+{
+    if (!cz_value_alive(machine, value))
+        return 0;
+    if (machine->depth >= CZ_MACHINE_DEPTH)
+        return limit;
+    machine->depth++;
+    struct cz_typed typed = cz_value_expand(machine, value);
+    size_t total = (size_t)__builtin_popcount(typed.literals);
+    total += cz_numbers_count(machine->numbers, typed.number, limit);
+    if (total < limit)
+        total += cz_expr_count(machine->exprs, typed.string, limit);
+    if (total < limit && typed.array && cz_array_alive(machine, typed.array))
+        total += array_count(machine, typed.array, limit);
+    if (total < limit && typed.object &&
+        (typed.object == CZ_FORMULA_TRUE ||
+         cz_object_start(machine, typed.object, 0) != UINT32_MAX))
+        total += typed.object == CZ_FORMULA_TRUE ? limit : object_count(machine, typed.object, limit);
+    machine->depth--;
+    return total < limit ? total : limit;
+}

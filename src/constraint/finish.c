@@ -1,0 +1,360 @@
+/*
+ * finish.c - short texts that complete a value, a container, a local state: the distance to an end.
+ *
+ * The text need not be the shortest; that it exists and is short is what matters. Its tokens by
+ * longest match are an upper bound of the tokens still needed, summed over the stack.
+ */
+#include "constraint/machine.h"
+#include "constraint/vocab_internal.h"
+
+#include <stdlib.h>
+
+enum { FINISH_DEPTH = 200, FINISH_STEPS = 20000, SEARCH_LIMIT = 2048 };
+
+static bool finish_local(struct cz_machine *machine, uint32_t local, struct cz_buffer *out);
+
+/* Fixed styles want their white space in the text. */
+static void append_gap(struct cz_machine *machine, const char *before, uint32_t depth,
+                       struct cz_buffer *out)
+{
+    enum cz_whitespace style = machine->options.whitespace;
+    bool line = style == CZ_WHITESPACE_PRETTY && *before != ':';
+    if (line) {
+        cz_buffer_append_byte(out, '\n');
+        for (uint32_t i = 0; i < depth * 2; i++)
+            cz_buffer_append_byte(out, ' ');
+    } else if (*before && (style == CZ_WHITESPACE_SPACED || style == CZ_WHITESPACE_PRETTY)) {
+        cz_buffer_append_byte(out, ' ');
+    }
+}
+
+/* A value of the first target that has one; then its continuation. */
+static bool finish_targets(struct cz_machine *machine, uint32_t targets, uint32_t depth,
+                           struct cz_buffer *out)
+{
+    uint32_t size = cz_intern_size(&machine->targets, targets);
+    for (uint32_t i = 0; i < size; i += 2) {
+        size_t before = out->size;
+        if (cz_value_shortest(machine, cz_intern_get(&machine->targets, targets)[i], depth, out) &&
+            finish_local(machine, cz_intern_get(&machine->targets, targets)[i + 1], out))
+            return true;
+        out->size = before;
+    }
+    return false;
+}
+
+static bool finish_key(struct cz_machine *machine, uint32_t targets, uint32_t depth,
+                       struct cz_buffer *out)
+{
+    cz_buffer_append_byte(out, ':');
+    append_gap(machine, ":", depth, out);
+    return finish_targets(machine, targets, depth, out);
+}
+
+/* A member that the formula wants: what is left to want must get less. */
+static bool finish_member(struct cz_machine *machine, uint32_t id, bool first,
+                          struct cz_buffer *out)
+{
+    struct cz_plan *plan = cz_object_plan(machine, id);
+    struct cz_object object = cz_object_get(machine, id);
+    const struct cz_keyset *keyset = machine->keysets[object.keyset];
+    size_t before = out->size;
+    if (!plan)
+        return false;
+    if (!first)
+        cz_buffer_append_byte(out, ',');
+    append_gap(machine, first ? "" : ",", object.depth, out);
+    cz_buffer_append_byte(out, '"');
+    size_t start = out->size;
+    for (uint32_t i = 0; i < keyset->count; i++) {
+        if (!(plan->allowed[i / 64] >> i % 64 & 1))
+            continue;
+        uint32_t targets = cz_object_useful(machine, id, i);
+        if (targets == UINT32_MAX)
+            continue;
+        cz_string_spell(machine->keys[keyset->keys[i]], out);
+        cz_buffer_append_byte(out, '"');
+        if (finish_key(machine, targets, object.depth, out))
+            return true;
+        out->size = start;
+    }
+    for (uint32_t i = 0; i < plan->other_count; i++) {
+        struct cz_buffer key = {0};
+        bool found = cz_expr_shortest(machine->exprs, plan->others[i], &key);
+        if (found)
+            cz_string_spell(cz_buffer_slice(&key), out);
+        cz_buffer_append_byte(out, '"');
+        uint32_t colon = cz_local_add(machine, LOCAL_COLON, plan->other_targets[i], 0, 0,
+                                      object.depth);
+        uint32_t bound = found ? cz_local_bind_key(machine, colon, cz_buffer_slice(&key)) : 0;
+        cz_buffer_free(&key);
+        if (bound && finish_key(machine, machine->locals[bound].a, object.depth, out))
+            return true;
+        out->size = start;
+    }
+    out->size = before;
+    return false;
+}
+
+bool cz_object_finish(struct cz_machine *machine, uint32_t id, bool first, struct cz_buffer *out)
+{
+    struct cz_object object = cz_object_get(machine, id);
+    if (!cz_formula_nullable(machine, object.formula))
+        return finish_member(machine, id, first, out);
+    if (!first && machine->options.whitespace == CZ_WHITESPACE_PRETTY)
+        append_gap(machine, "", object.depth - 1, out);
+    cz_buffer_append_byte(out, '}');
+    return true;
+}
+
+bool cz_array_finish(struct cz_machine *machine, uint32_t id, bool first, struct cz_buffer *out)
+{
+    const uint32_t *array = cz_intern_get(&machine->arrays, id);
+    uint32_t depth = array[1];
+    if (cz_formula_nullable(machine, array[0])) {
+        if (!first && machine->options.whitespace == CZ_WHITESPACE_PRETTY)
+            append_gap(machine, "", depth - 1, out);
+        cz_buffer_append_byte(out, ']');
+        return true;
+    }
+    uint32_t targets = cz_array_targets(machine, id);
+    if (targets == UINT32_MAX)
+        return false;
+    if (!first)
+        cz_buffer_append_byte(out, ',');
+    append_gap(machine, first ? "" : ",", depth, out);
+    return finish_targets(machine, targets, depth, out);
+}
+
+/* ---- Values ---- */
+
+static bool shortest_scalar(struct cz_machine *machine, const struct cz_typed *typed,
+                            struct cz_buffer *out)
+{
+    static const char *const LITERALS[] = {"null", "false", "true"};
+    if (cz_numbers_alive(machine->numbers, typed->number))
+        return cz_number_finish(machine->numbers,
+                                cz_number_start(machine->numbers, typed->number), out);
+    if (cz_expr_alive(machine->exprs, typed->string)) {
+        struct cz_buffer text = {0};
+        bool found = cz_expr_shortest(machine->exprs, typed->string, &text);
+        cz_buffer_append_byte(out, '"');
+        cz_string_spell(cz_buffer_slice(&text), out);
+        cz_buffer_append_byte(out, '"');
+        cz_buffer_free(&text);
+        return found;
+    }
+    for (int i = 0; i < 3; i++) {
+        if (typed->literals >> i & 1) {
+            cz_buffer_append_text(out, LITERALS[i]);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool shortest_container(struct cz_machine *machine, const struct cz_typed *typed,
+                               uint32_t depth, struct cz_buffer *out)
+{
+    uint32_t inner = machine->options.whitespace == CZ_WHITESPACE_PRETTY ? depth + 1 : 0;
+    size_t before = out->size;
+    if (typed->array != CZ_FORMULA_FALSE && cz_array_alive(machine, typed->array)) {
+        cz_buffer_append_byte(out, '[');
+        if (cz_array_finish(machine, cz_array_add(machine, typed->array, inner), true, out))
+            return true;
+        out->size = before;
+    }
+    uint32_t object = typed->object != CZ_FORMULA_FALSE
+                          ? cz_object_start(machine, typed->object, inner)
+                          : UINT32_MAX;
+    cz_buffer_append_byte(out, '{');
+    return object != UINT32_MAX && cz_object_finish(machine, object, true, out);
+}
+
+bool cz_value_shortest(struct cz_machine *machine, cz_value value, uint32_t depth,
+                       struct cz_buffer *out)
+{
+    struct cz_typed typed = cz_value_expand(machine, value);
+    size_t before = out->size;
+    if (shortest_scalar(machine, &typed, out))
+        return true;
+    out->size = before;
+    if (machine->finish_depth >= FINISH_DEPTH || machine->finish_steps >= FINISH_STEPS)
+        return false;
+    machine->finish_depth++;
+    machine->finish_steps++;
+    bool found = shortest_container(machine, &typed, depth, out);
+    machine->finish_depth--;
+    if (!found)
+        out->size = before;
+    return found;
+}
+
+/* ---- Locals ---- */
+
+/* Ends an escape that is under way: tries bytes breadth first. */
+static bool settle(struct cz_machine *machine, struct cz_inner *inner, uint32_t *escape,
+                   struct cz_buffer *out)
+{
+    static const char bytes[] = "0123456789abcdefun\"\\/rtb\x80\x90\x9f\xbf";
+    struct {
+        struct cz_inner inner;
+        uint32_t escape, parent;
+        char byte;
+    } *queue = malloc(SEARCH_LIMIT * sizeof *queue);
+    uint32_t count = 1, at = 0;
+    bool found = false;
+    if (!queue)
+        return false;
+    queue[0].inner = *inner;
+    queue[0].escape = *escape;
+    for (; at < count && !found; at++) {
+        if ((found = queue[at].escape == 0))
+            break;
+        for (const char *byte = bytes; *byte && count < SEARCH_LIMIT; byte++) {
+            queue[count].inner = queue[at].inner;
+            queue[count].escape = queue[at].escape;
+            queue[count].parent = at;
+            queue[count].byte = *byte;
+            count += cz_string_step(machine, &queue[count].inner, &queue[count].escape,
+                                    (uint8_t)*byte);
+        }
+    }
+    char text[64];
+    size_t size = 0;
+    for (uint32_t i = at; found && i && size < sizeof text; i = queue[i].parent)
+        text[size++] = queue[i].byte;
+    while (found && size > 0)
+        cz_buffer_append_byte(out, text[--size]);
+    if (found) {
+        *inner = queue[at].inner;
+        *escape = 0;
+    }
+    free(queue);
+    return found;
+}
+
+static bool finish_string(struct cz_machine *machine, struct cz_inner inner, uint32_t escape,
+                          struct cz_buffer *out)
+{
+    struct cz_buffer text = {0};
+    bool found = (escape == 0 || settle(machine, &inner, &escape, out)) &&
+                 cz_expr_shortest(machine->exprs, inner.expr, &text);
+    cz_string_spell(cz_buffer_slice(&text), out);
+    cz_buffer_append_byte(out, '"');
+    cz_buffer_free(&text);
+    return found;
+}
+
+static bool finish_name(struct cz_machine *machine, const struct cz_local *local,
+                        struct cz_buffer *out)
+{
+    struct cz_inner inner = {.named = true, .object = local->a, .first = local->b >> 16,
+                             .last = local->b & 0xFFFF, .depth = local->c};
+    uint32_t escape = local->d;
+    struct cz_object object = cz_object_get(machine, local->a);
+    if (escape && !settle(machine, &inner, &escape, out))
+        return false;
+    struct cz_slice key = machine->keys[machine->keysets[object.keyset]->keys[inner.first]];
+    cz_string_spell(cz_slice_of(key.data + inner.depth, key.size - inner.depth), out);
+    cz_buffer_append_byte(out, '"');
+    uint32_t targets = cz_object_targets(machine, local->a, inner.first);
+    return targets != UINT32_MAX && finish_key(machine, targets, object.depth, out);
+}
+
+static bool finish_other(struct cz_machine *machine, const struct cz_local *local,
+                         struct cz_buffer *out)
+{
+    struct cz_plan *plan = cz_object_plan(machine, local->a);
+    struct cz_inner inner = {.expr = local->c};
+    return plan && finish_string(machine, inner, local->d, out) &&
+           finish_key(machine, plan->other_targets[local->b],
+                      cz_object_get(machine, local->a).depth, out);
+}
+
+static bool finish_lexeme(struct cz_machine *machine, cz_expr expr, struct cz_buffer *out)
+{
+    return cz_expr_shortest(machine->exprs, expr, out);
+}
+
+static bool finish_local(struct cz_machine *machine, uint32_t id, struct cz_buffer *out)
+{
+    static const char *const LITERALS[] = {"null", "false", "true"};
+    struct cz_local local = machine->locals[id];
+    if (machine->finish_steps++ >= FINISH_STEPS)
+        return false;
+    switch (local.kind) {
+    case LOCAL_END:
+        return true;
+    case LOCAL_TARGETS:
+        append_gap(machine, local.c == 4 ? ":" : local.c == 6 ? "," : "", local.d, out);
+        return finish_targets(machine, local.a, local.d, out);
+    case LOCAL_STRING:
+        return finish_string(machine, (struct cz_inner){.expr = local.a}, local.b, out);
+    case LOCAL_NUMBER:
+        return cz_number_finish(machine->numbers, local.a, out);
+    case LOCAL_LITERAL:
+        cz_buffer_append_text(out, LITERALS[local.a] + local.b);
+        return true;
+    case LOCAL_OBJECT_OPEN:
+        return cz_object_finish(machine, local.a, true, out);
+    case LOCAL_OBJECT_KEY:
+        return finish_member(machine, local.a, true, out);
+    case LOCAL_OBJECT_AFTER:
+        return cz_object_finish(machine, local.a, false, out);
+    case LOCAL_NAME:
+        return finish_name(machine, &local, out);
+    case LOCAL_OTHER:
+        return finish_other(machine, &local, out);
+    case LOCAL_COLON:
+        return finish_key(machine, local.a, local.d, out);
+    case LOCAL_ARRAY_OPEN:
+        return cz_array_finish(machine, local.a, true, out);
+    case LOCAL_ARRAY_AFTER:
+        return cz_array_finish(machine, local.a, false, out);
+    case LOCAL_LEXEME:
+        return finish_lexeme(machine, local.a, out);
+    case LOCAL_SYMBOL:
+        return cz_symbol_finish(machine, local.a, out);
+    default:
+        return false;
+    }
+}
+
+/* ---- Distances ---- */
+
+uint32_t cz_local_distance(struct cz_machine *machine, uint32_t local)
+{
+    struct cz_buffer text = {0};
+    if (machine->locals[local].distance)
+        return machine->locals[local].distance - 1;
+    machine->finish_depth = machine->finish_steps = 0;
+    bool found = finish_local(machine, local, &text);
+    uint32_t tokens = found ? cz_vocab_cost(machine->vocab, cz_buffer_slice(&text)) : CZ_FAR;
+    cz_buffer_free(&text);
+    tokens = tokens < CZ_FAR ? tokens : CZ_FAR;
+    machine->locals[local].distance = tokens + 1;
+    return tokens;
+}
+
+static uint32_t stack_distance(struct cz_machine *machine, uint32_t stack)
+{
+    uint64_t total = 0;
+    uint32_t at = stack;
+    while (at && !machine->stacks[at].distance) {
+        total += cz_local_distance(machine, machine->stacks[at].local);
+        at = machine->stacks[at].parent;
+    }
+    total += at ? machine->stacks[at].distance - 1 : 0;
+    total = total < CZ_FAR ? total : CZ_FAR;
+    if (stack)
+        machine->stacks[stack].distance = (uint32_t)total + 1;
+    return (uint32_t)total;
+}
+
+uint32_t cz_thread_distance(struct cz_machine *machine, struct cz_thread thread)
+{
+    uint32_t own = cz_local_distance(machine, thread.local);
+    uint32_t rest = stack_distance(machine, thread.stack);
+    return own + rest < CZ_FAR ? own + rest : CZ_FAR;
+}

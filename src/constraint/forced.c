@@ -1,0 +1,166 @@
+/*
+ * forced.c - tokens that must come next, as the tokenizer itself would write them.
+ *
+ * While exactly one byte can follow, bytes are collected and encoded together with the text before
+ * them. The last tokens of the result are not sure: if a byte suffix of the collected text begins a
+ * longer token that the grammar allows, the tokenizer may yet join what follows with it, and the
+ * tokens that cover the suffix are left out.
+ */
+#include "constraint/matcher_internal.h"
+#include "constraint/vocab_internal.h"
+
+#include <stdlib.h>
+
+enum { FORCED_BYTES = 1024, CONTEXT_TOKENS = 4, UNSURE_TOKENS = 4 };
+
+/* The only byte that can follow in this local: -1 when there are several or none. */
+static int only_byte(struct cz_machine *machine, uint32_t local)
+{
+    /* the bytes that most often follow are tried first: a second one ends the search */
+    static const uint8_t first[] = {' ', '"', 'a', '0', 'z', '\n', '}', ']', '-', 0xC3};
+    if (!machine->locals[local].only) {
+        int found = -1;
+        bool several = machine->locals[local].kind == LOCAL_NUMBER ||
+                       machine->locals[local].kind == LOCAL_LEXEME;
+        unsigned live = 0;
+        for (size_t i = 0; i < sizeof first && !several; i++)
+            live += cz_local_step(machine, local, first[i]) != STEP_DEAD;
+        several |= live > 1;
+        for (int byte = 0; byte < 256 && !several; byte++) {
+            if (cz_local_step(machine, local, (uint8_t)byte) == STEP_DEAD)
+                continue;
+            several = found >= 0;
+            found = byte;
+        }
+        machine->locals[local].only = several || found < 0 ? 1 : (uint16_t)(found + 2);
+    }
+    return machine->locals[local].only - 2;
+}
+
+static int only_byte_of(struct cz_machine *machine, const struct cz_threads *threads)
+{
+    int byte = threads->count ? only_byte(machine, threads->items[0].local) : -1;
+    for (uint32_t i = 0; i < threads->count && byte >= 0; i++) {
+        struct cz_thread thread = threads->items[i];
+        if (only_byte(machine, thread.local) != byte ||
+            cz_thread_may_end(machine, thread.local, thread.stack))
+            byte = -1;
+    }
+    return byte;
+}
+
+/* Appends forced bytes to the matcher's text; threads are those behind them. */
+static void collect_bytes(struct cz_matcher *matcher, struct cz_threads *threads,
+                          struct cz_threads *other)
+{
+    struct cz_machine *machine = matcher->machine;
+    size_t start = matcher->text.size;
+    while (matcher->text.size - start < FORCED_BYTES) {
+        int byte = only_byte_of(machine, threads);
+        if (byte < 0)
+            break;
+        cz_buffer_append_byte(&matcher->text, (char)byte);
+        if (matcher->text.failed)
+            break;
+        struct cz_binder binder = {matcher->text.data, matcher->text.size - 1};
+        other->count = 0;
+        for (uint32_t i = 0; i < threads->count; i++)
+            cz_thread_step(machine, threads->items[i], (uint8_t)byte, &binder, other, 0);
+        struct cz_threads swap = *threads;
+        *threads = *other;
+        *other = swap;
+    }
+}
+
+/* The trie node that stands for these bytes; 0 when no token begins so. */
+static uint32_t find_node(const struct cz_trie *trie, struct cz_slice bytes)
+{
+    uint32_t at = 0;
+    for (size_t i = 0; i < bytes.size; i++) {
+        uint32_t child = at + 1, end = at + trie->nodes[at].skip;
+        while (child < end && trie->nodes[child].byte != (uint8_t)bytes.data[i])
+            child += trie->nodes[child].skip;
+        if (child >= end)
+            return 0;
+        at = child;
+    }
+    return at;
+}
+
+/* Where the sure part of the text ends. */
+static size_t sure_end(struct cz_machine *machine, struct cz_slice text, size_t unsure,
+                       const struct cz_threads *threads)
+{
+    for (size_t i = unsure; i < text.size; i++) {
+        struct cz_slice suffix = cz_slice_of(text.data + i, text.size - i);
+        uint32_t node = suffix.size <= machine->vocab->longest
+                            ? find_node(&machine->vocab->trie, suffix)
+                            : 0;
+        if (node && machine->vocab->trie.nodes[node].skip > 1 &&
+            cz_mask_goes_on(machine, node, threads))
+            return i;
+    }
+    return text.size;
+}
+
+/* Drops the tokens of the context and the unsure ones; how many are left in `ids`. */
+static size_t keep_sure(struct cz_matcher *matcher, uint32_t *ids, size_t count, size_t context,
+                        size_t begin, const struct cz_threads *threads)
+{
+    const struct cz_vocab *vocab = matcher->machine->vocab;
+    struct cz_slice text = cz_slice_of(matcher->text.data + begin, matcher->text.size - begin);
+    size_t at = 0, first = 0, unsure = 0;
+    for (; first < count && at < context; first++)
+        at += cz_vocab_token(vocab, ids[first]).size;
+    if (at != context)
+        return 0; /* the tokenizer would join the forced text with what was accepted */
+    size_t unsure_from = count > first + UNSURE_TOKENS ? count - UNSURE_TOKENS : first;
+    for (size_t i = 0; i < unsure_from; i++)
+        unsure += cz_vocab_token(vocab, ids[i]).size;
+    size_t end = sure_end(matcher->machine, text, unsure, threads), kept = 0;
+    for (size_t i = first; i < count; i++) {
+        at += cz_vocab_token(vocab, ids[i]).size;
+        if (at > end)
+            break;
+        ids[kept++] = ids[i];
+    }
+    return kept;
+}
+
+static size_t forced_locked(struct cz_matcher *matcher, uint32_t *tokens, size_t capacity)
+{
+    const struct cz_vocab *vocab = matcher->machine->vocab;
+    struct cz_threads threads = {0}, other = {0};
+    uint32_t records = matcher->record_count;
+    uint32_t from = records > CONTEXT_TOKENS ? records - 1 - CONTEXT_TOKENS : 0;
+    size_t before = matcher->text.size, begin = matcher->records[from].text_size, kept = 0;
+    for (uint32_t i = matcher->records[records - 1].first; i < matcher->threads.count; i++)
+        cz_threads_add(&threads, matcher->threads.items[i]);
+    collect_bytes(matcher, &threads, &other);
+    size_t size = matcher->text.size - begin;
+    uint32_t *ids = matcher->text.size > before ? malloc((size + 1) * sizeof *ids) : NULL;
+    if (ids) {
+        size_t count = vocab->encode(vocab->encode_context,
+                                     cz_slice_of(matcher->text.data + begin, size), ids, size + 1);
+        if (count <= size)
+            kept = keep_sure(matcher, ids, count, before - begin, begin, &threads);
+        kept = kept < capacity ? kept : capacity;
+        if (kept)
+            memcpy(tokens, ids, kept * sizeof *ids);
+    }
+    matcher->text.size = before;
+    free(ids);
+    free(threads.items);
+    free(other.items);
+    return kept;
+}
+
+size_t cz_matcher_forced(struct cz_matcher *matcher, uint32_t *tokens, size_t capacity)
+{
+    if (!matcher->machine->vocab->encode || cz_matcher_is_finished(matcher))
+        return 0;
+    pthread_mutex_lock(&matcher->machine->lock);
+    size_t count = forced_locked(matcher, tokens, capacity);
+    pthread_mutex_unlock(&matcher->machine->lock);
+    return count;
+}

@@ -1,0 +1,743 @@
+/*
+ * local.c - the byte automaton: what each byte does in each local state.
+ *
+ * A byte's effect is a list of steps: go to a local, perhaps pushing others to continue with; or pop,
+ * with the byte already used (a closing bracket) or not (what follows a number). Effects are worked
+ * out once per local and byte and kept in the local's table.
+ */
+#include "constraint/machine.h"
+
+#include <stdlib.h>
+
+/* ---- Tables ---- */
+
+uint32_t cz_local_add(struct cz_machine *machine, uint32_t kind, uint32_t a, uint32_t b, uint32_t c,
+                      uint32_t d)
+{
+    bool added;
+    uint32_t id = cz_intern_add(&machine->local_keys, (uint32_t[]){kind, a, b, c, d}, 5, &added);
+    if (id == UINT32_MAX || (added && !cz_machine_grow(machine, (void **)&machine->locals, id,
+                                                       &machine->local_capacity,
+                                                       sizeof *machine->locals))) {
+        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        return 0;
+    }
+    if (added) {
+        machine->locals[id] = (struct cz_local){.kind = (uint8_t)kind, .a = a, .b = b, .c = c, .d = d};
+        if (kind == LOCAL_ARRAY_AFTER)
+            machine->locals[id].flags =
+                cz_formula_binds(machine, cz_intern_get(&machine->arrays, a)[0]);
+    }
+    return id;
+}
+
+uint32_t cz_stack_push(struct cz_machine *machine, uint32_t stack, uint32_t local)
+{
+    bool added;
+    uint32_t id = cz_intern_add(&machine->stack_keys, (uint32_t[]){local, stack}, 2, &added);
+    if (id == UINT32_MAX || (added && !cz_machine_grow(machine, (void **)&machine->stacks, id,
+                                                       &machine->stack_capacity,
+                                                       sizeof *machine->stacks))) {
+        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        return 0;
+    }
+    if (added)
+        machine->stacks[id] = (struct cz_stack){
+            .local = local, .parent = stack, .depth = id ? machine->stacks[stack].depth + 1 : 0};
+    return id;
+}
+
+bool cz_threads_add(struct cz_threads *threads, struct cz_thread thread)
+{
+    if (threads->count == threads->capacity) {
+        uint32_t capacity = threads->capacity ? threads->capacity * 2 : 16;
+        struct cz_thread *larger = realloc(threads->items, capacity * sizeof *larger);
+        if (!larger)
+            return false;
+        threads->items = larger;
+        threads->capacity = capacity;
+    }
+    threads->items[threads->count++] = thread;
+    return true;
+}
+
+void cz_step_add(struct cz_machine *machine, struct cz_step_list *list, uint32_t op, uint32_t next)
+{
+    if (!cz_machine_grow(machine, (void **)&list->items, list->count, &list->capacity,
+                         sizeof *list->items)) {
+        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        return;
+    }
+    list->items[list->count++] = (struct cz_step){.op = op, .next = next};
+}
+
+/* ---- Whitespace between the parts of a document ---- */
+
+enum gap { GAP_EDGE, GAP_OPEN, GAP_CLOSE, GAP_BEFORE_COLON, GAP_COLON, GAP_BEFORE_COMMA, GAP_COMMA };
+
+/* Flexible: at most so many blanks without a new line, new lines, and blanks of an indentation. */
+enum { FLEXIBLE_BLANKS = 8, FLEXIBLE_LINES = 2, FLEXIBLE_INDENT = 128 };
+
+#define NO_GAP UINT32_MAX
+
+static uint32_t step_flexible(uint32_t state, uint8_t byte)
+{
+    uint32_t lines = state >> 16 & 15, blanks = state & 0xFFFF;
+    bool carriage = state >> 24;
+    if (byte == '\n')
+        return lines < FLEXIBLE_LINES ? (lines + 1) << 16 : NO_GAP;
+    if (carriage)
+        return NO_GAP;
+    if (byte == '\r')
+        return lines < FLEXIBLE_LINES ? state | 1u << 24 : NO_GAP;
+    if (byte != ' ' && byte != '\t')
+        return NO_GAP;
+    return blanks < (lines ? FLEXIBLE_INDENT : FLEXIBLE_BLANKS) ? state + 1 : NO_GAP;
+}
+
+/* The exact blanks of a fixed style before the next part; `lines` is set when a new line leads. */
+static uint32_t fixed_blanks(const struct cz_machine *machine, enum gap gap, uint32_t depth,
+                             bool *line)
+{
+    enum cz_whitespace style = machine->options.whitespace;
+    *line = style == CZ_WHITESPACE_PRETTY &&
+            (gap == GAP_OPEN || gap == GAP_CLOSE || gap == GAP_COMMA);
+    if (*line)
+        return 2 * (gap == GAP_CLOSE ? depth - 1 : depth);
+    if (style == CZ_WHITESPACE_COMPACT)
+        return 0;
+    return gap == GAP_COLON || gap == GAP_COMMA;
+}
+
+static uint32_t gap_step(const struct cz_machine *machine, enum gap gap, uint32_t depth,
+                         uint32_t state, uint8_t byte)
+{
+    bool line;
+    if (machine->options.whitespace == CZ_WHITESPACE_ANY)
+        return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r' ? state : NO_GAP;
+    if (machine->options.whitespace == CZ_WHITESPACE_FLEXIBLE)
+        return step_flexible(state, byte);
+    uint32_t blanks = fixed_blanks(machine, gap, depth, &line) + line;
+    if (state >= blanks)
+        return NO_GAP;
+    return byte == (line && state == 0 ? '\n' : ' ') ? state + 1 : NO_GAP;
+}
+
+static bool gap_done(const struct cz_machine *machine, enum gap gap, uint32_t depth, uint32_t state)
+{
+    bool line;
+    if (machine->options.whitespace == CZ_WHITESPACE_ANY)
+        return true;
+    if (machine->options.whitespace == CZ_WHITESPACE_FLEXIBLE)
+        return state >> 24 == 0;
+    uint32_t blanks = fixed_blanks(machine, gap, depth, &line);
+    return state == blanks + line;
+}
+
+/* ---- Values ---- */
+
+static const char *const LITERALS[] = {"null", "false", "true"};
+
+static void start_string(struct cz_machine *machine, const struct cz_typed *typed,
+                         struct cz_step_list *out)
+{
+    if (cz_expr_alive(machine->exprs, typed->string))
+        cz_step_add(machine, out, OP_GO, cz_local_add(machine, LOCAL_STRING, typed->string, 0, 0, 0));
+}
+
+static void start_container(struct cz_machine *machine, const struct cz_typed *typed,
+                            uint32_t depth, uint8_t byte, struct cz_step_list *out)
+{
+    uint32_t inner = machine->options.whitespace == CZ_WHITESPACE_PRETTY ? depth + 1 : 0;
+    if (byte == '{' && typed->object != CZ_FORMULA_FALSE) {
+        uint32_t object = cz_object_start(machine, typed->object, inner);
+        if (object != UINT32_MAX)
+            cz_step_add(machine, out, OP_GO,
+                        cz_local_add(machine, LOCAL_OBJECT_OPEN, object, 0, 0, 0));
+    } else if (byte == '[' && cz_array_alive(machine, typed->array)) {
+        uint32_t array = cz_array_add(machine, typed->array, inner);
+        cz_step_add(machine, out, OP_GO, cz_local_add(machine, LOCAL_ARRAY_OPEN, array, 0, 0, 0));
+    }
+}
+
+void cz_value_start(struct cz_machine *machine, cz_value value, uint32_t depth, uint8_t byte,
+                    struct cz_step_list *out)
+{
+    struct cz_typed typed = cz_value_expand(machine, value);
+    if (byte == '"') {
+        start_string(machine, &typed, out);
+    } else if (byte == '{' || byte == '[') {
+        start_container(machine, &typed, depth, byte, out);
+    } else if (byte == '-' || (byte >= '0' && byte <= '9')) {
+        cz_number_state start = cz_number_start(machine->numbers, typed.number);
+        cz_number_state state = cz_number_step(machine->numbers, start, byte);
+        if (state)
+            cz_step_add(machine, out, OP_GO, cz_local_add(machine, LOCAL_NUMBER, state, 0, 0, 0));
+    } else {
+        for (uint32_t i = 0; i < 3; i++) {
+            if ((typed.literals >> i & 1) && byte == (uint8_t)LITERALS[i][0])
+                cz_step_add(machine, out, OP_GO, cz_local_add(machine, LOCAL_LITERAL, i, 1, 0, 0));
+        }
+    }
+}
+
+/* A value of one of the targets begins; each goes on with its own local. */
+static void start_targets(struct cz_machine *machine, uint32_t targets, uint32_t depth, uint8_t byte,
+                          struct cz_step_list *out)
+{
+    uint32_t size = cz_intern_size(&machine->targets, targets);
+    for (uint32_t i = 0; i < size; i += 2) {
+        uint32_t before = out->count, value = cz_intern_get(&machine->targets, targets)[i];
+        cz_value_start(machine, value, depth, byte, out);
+        for (uint32_t j = before; j < out->count; j++) {
+            out->items[j].pushes[0] = cz_intern_get(&machine->targets, targets)[i + 1];
+            out->items[j].push_count = 1;
+        }
+    }
+}
+
+static void step_literal(struct cz_machine *machine, const struct cz_local *local, uint8_t byte,
+                         struct cz_step_list *out)
+{
+    const char *text = LITERALS[local->a];
+    if (byte != (uint8_t)text[local->b])
+        return;
+    if (text[local->b + 1])
+        cz_step_add(machine, out, OP_GO,
+                    cz_local_add(machine, LOCAL_LITERAL, local->a, local->b + 1, 0, 0));
+    else
+        cz_step_add(machine, out, OP_POP, 0);
+}
+
+static void step_number(struct cz_machine *machine, const struct cz_local *local, uint8_t byte,
+                        struct cz_step_list *out)
+{
+    bool digit = (byte >= '0' && byte <= '9') || byte == '.' || byte == 'e' || byte == 'E' ||
+                 byte == '+' || byte == '-';
+    if (digit) {
+        cz_number_state next = cz_number_step(machine->numbers, local->a, byte);
+        if (next)
+            cz_step_add(machine, out, OP_GO, cz_local_add(machine, LOCAL_NUMBER, next, 0, 0, 0));
+    } else if (cz_number_is_whole(machine->numbers, local->a)) {
+        cz_step_add(machine, out, OP_POP_REDO, 0);
+    }
+}
+
+static void step_string(struct cz_machine *machine, const struct cz_local *local, uint8_t byte,
+                        struct cz_step_list *out)
+{
+    struct cz_inner inner = {.expr = local->a};
+    uint32_t escape = local->b;
+    if (byte == '"' && cz_string_settle(machine, &inner, escape)) {
+        if (cz_expr_nullable(machine->exprs, inner.expr))
+            cz_step_add(machine, out, OP_POP, 0);
+    } else if (cz_string_step(machine, &inner, &escape, byte)) {
+        cz_step_add(machine, out, OP_GO,
+                    cz_local_add(machine, LOCAL_STRING, inner.expr, escape, 0, 0));
+    }
+}
+
+/* ---- Objects ---- */
+
+static uint32_t name_local(struct cz_machine *machine, const struct cz_inner *inner, uint32_t escape)
+{
+    return cz_local_add(machine, LOCAL_NAME, inner->object, inner->first << 16 | inner->last,
+                        inner->depth, escape);
+}
+
+static void start_key(struct cz_machine *machine, uint32_t object, struct cz_step_list *out)
+{
+    struct cz_plan *plan = cz_object_plan(machine, object);
+    if (!plan)
+        return;
+    uint32_t keyset = cz_object_get(machine, object).keyset;
+    struct cz_inner inner = {.named = true, .object = object,
+                             .last = machine->keysets[keyset]->count};
+    if (cz_inner_trim(machine, &inner))
+        cz_step_add(machine, out, OP_GO, name_local(machine, &inner, 0));
+    for (uint32_t i = 0; i < plan->other_count; i++)
+        cz_step_add(machine, out, OP_GO,
+                    cz_local_add(machine, LOCAL_OTHER, object, i, plan->others[i], 0));
+}
+
+static bool any_key(struct cz_machine *machine, uint32_t object)
+{
+    struct cz_plan *plan = cz_object_plan(machine, object);
+    if (!plan)
+        return false;
+    uint32_t count = machine->keysets[cz_object_get(machine, object).keyset]->count;
+    for (uint32_t i = 0; i <= count / 64; i++) {
+        if (plan->allowed[i])
+            return true;
+    }
+    return plan->other_count > 0;
+}
+
+static void step_object_open(struct cz_machine *machine, const struct cz_local *local, uint8_t byte,
+                             struct cz_step_list *out)
+{
+    uint32_t depth = cz_object_get(machine, local->a).depth;
+    struct cz_plan *plan = cz_object_plan(machine, local->a);
+    bool first = local->kind == LOCAL_OBJECT_OPEN;
+    enum gap gap = first ? GAP_OPEN : GAP_COMMA;
+    bool pretty = machine->options.whitespace == CZ_WHITESPACE_PRETTY;
+    if (byte == '"' && gap_done(machine, gap, depth, local->b)) {
+        start_key(machine, local->a, out);
+    } else if (byte == '}' && first && plan && plan->may_close &&
+               (pretty ? local->b == 0 : gap_done(machine, gap, depth, local->b))) {
+        cz_step_add(machine, out, OP_POP, 0);
+    } else if (!first || !pretty || any_key(machine, local->a)) {
+        uint32_t state = gap_step(machine, gap, depth, local->b, byte);
+        if (state != NO_GAP && (any_key(machine, local->a) || (plan && plan->may_close)))
+            cz_step_add(machine, out, OP_GO,
+                        cz_local_add(machine, local->kind, local->a, state, 0, 0));
+    }
+}
+
+static void step_name(struct cz_machine *machine, const struct cz_local *local, uint8_t byte,
+                      struct cz_step_list *out)
+{
+    struct cz_inner inner = {.named = true, .object = local->a, .first = local->b >> 16,
+                             .last = local->b & 0xFFFF, .depth = local->c};
+    uint32_t escape = local->d, depth = cz_object_get(machine, local->a).depth;
+    if (byte == '"' && cz_string_settle(machine, &inner, escape)) {
+        const struct cz_keyset *keyset =
+            machine->keysets[cz_object_get(machine, local->a).keyset];
+        if (machine->keys[keyset->keys[inner.first]].size == inner.depth) {
+            uint32_t targets = cz_object_targets(machine, local->a, inner.first);
+            if (targets != UINT32_MAX)
+                cz_step_add(machine, out, OP_GO,
+                            cz_local_add(machine, LOCAL_COLON, targets, 0, 0, depth));
+        }
+    } else if (cz_string_step(machine, &inner, &escape, byte)) {
+        cz_step_add(machine, out, OP_GO, name_local(machine, &inner, escape));
+    }
+}
+
+static void step_other(struct cz_machine *machine, const struct cz_local *local, uint8_t byte,
+                       struct cz_step_list *out)
+{
+    struct cz_inner inner = {.expr = local->c};
+    uint32_t escape = local->d, depth = cz_object_get(machine, local->a).depth;
+    if (byte == '"' && cz_string_settle(machine, &inner, escape)) {
+        struct cz_plan *plan = cz_object_plan(machine, local->a);
+        if (plan && cz_expr_nullable(machine->exprs, inner.expr))
+            cz_step_add(machine, out, OP_BIND_KEY,
+                        cz_local_add(machine, LOCAL_COLON, plan->other_targets[local->b], 0, 0,
+                                     depth));
+    } else if (cz_string_step(machine, &inner, &escape, byte)) {
+        cz_step_add(machine, out, OP_GO,
+                    cz_local_add(machine, LOCAL_OTHER, local->a, local->b, inner.expr, escape));
+    }
+}
+
+static void step_colon(struct cz_machine *machine, const struct cz_local *local, uint8_t byte,
+                       struct cz_step_list *out)
+{
+    if (byte == ':' && gap_done(machine, GAP_BEFORE_COLON, local->d, local->b)) {
+        cz_step_add(machine, out, OP_GO,
+                    cz_local_add(machine, LOCAL_TARGETS, local->a, 0, GAP_COLON, local->d));
+        return;
+    }
+    uint32_t state = gap_step(machine, GAP_BEFORE_COLON, local->d, local->b, byte);
+    if (state != NO_GAP)
+        cz_step_add(machine, out, OP_GO,
+                    cz_local_add(machine, LOCAL_COLON, local->a, state, 0, local->d));
+}
+
+static void step_targets(struct cz_machine *machine, const struct cz_local *local, uint8_t byte,
+                         struct cz_step_list *out)
+{
+    if (gap_done(machine, local->c, local->d, local->b))
+        start_targets(machine, local->a, local->d, byte, out);
+    uint32_t state = gap_step(machine, local->c, local->d, local->b, byte);
+    if (state != NO_GAP)
+        cz_step_add(machine, out, OP_GO,
+                    cz_local_add(machine, LOCAL_TARGETS, local->a, state, local->c, local->d));
+}
+
+/* After a value: a comma, the closing bracket, or white space before either. */
+static void step_after(struct cz_machine *machine, const struct cz_local *local, uint8_t byte,
+                       bool more, bool close, uint32_t depth, uint32_t next, uint8_t bracket,
+                       struct cz_step_list *out)
+{
+    if (byte == ',') {
+        if (more && gap_done(machine, GAP_BEFORE_COMMA, depth, local->b))
+            cz_step_add(machine, out, OP_GO, next);
+    } else if (byte == bracket) {
+        if (close && gap_done(machine, GAP_CLOSE, depth, local->b))
+            cz_step_add(machine, out, OP_POP, 0);
+    } else {
+        uint32_t state = close ? gap_step(machine, GAP_CLOSE, depth, local->b, byte) : NO_GAP;
+        if (more && state == NO_GAP)
+            state = gap_step(machine, GAP_BEFORE_COMMA, depth, local->b, byte);
+        if (state != NO_GAP)
+            cz_step_add(machine, out, OP_GO,
+                        cz_local_add(machine, local->kind, local->a, state, 0, 0));
+    }
+}
+
+static void step_object_after(struct cz_machine *machine, const struct cz_local *local, uint8_t byte,
+                              struct cz_step_list *out)
+{
+    struct cz_object object = cz_object_get(machine, local->a);
+    bool close = cz_formula_nullable(machine, object.formula);
+    bool more = byte != '}' && any_key(machine, local->a);
+    uint32_t next =
+        more ? cz_local_add(machine, LOCAL_OBJECT_KEY, local->a, 0, 0, 0) : 0;
+    step_after(machine, local, byte, more, close, object.depth, next, '}', out);
+}
+
+static void step_array_after(struct cz_machine *machine, const struct cz_local *local, uint8_t byte,
+                             struct cz_step_list *out)
+{
+    const uint32_t *array = cz_intern_get(&machine->arrays, local->a);
+    uint32_t depth = array[1];
+    bool close = cz_formula_nullable(machine, array[0]);
+    uint32_t targets = byte == ']' ? UINT32_MAX : cz_array_targets(machine, local->a);
+    uint32_t next = targets != UINT32_MAX
+                        ? cz_local_add(machine, LOCAL_TARGETS, targets, 0, GAP_COMMA, depth)
+                        : 0;
+    step_after(machine, local, byte, targets != UINT32_MAX, close, depth, next, ']', out);
+}
+
+static void step_array_open(struct cz_machine *machine, const struct cz_local *local, uint8_t byte,
+                            struct cz_step_list *out)
+{
+    const uint32_t *array = cz_intern_get(&machine->arrays, local->a);
+    uint32_t depth = array[1];
+    bool close = cz_formula_nullable(machine, array[0]);
+    bool pretty = machine->options.whitespace == CZ_WHITESPACE_PRETTY;
+    if (byte == ']') {
+        if (close && (pretty ? local->b == 0 : gap_done(machine, GAP_OPEN, depth, local->b)))
+            cz_step_add(machine, out, OP_POP, 0);
+        return;
+    }
+    uint32_t targets = cz_array_targets(machine, local->a);
+    if (targets != UINT32_MAX && gap_done(machine, GAP_OPEN, depth, local->b))
+        start_targets(machine, targets, depth, byte, out);
+    uint32_t state = gap_step(machine, GAP_OPEN, depth, local->b, byte);
+    if (state != NO_GAP && (targets != UINT32_MAX || (close && !pretty)))
+        cz_step_add(machine, out, OP_GO,
+                    cz_local_add(machine, LOCAL_ARRAY_OPEN, local->a, state, 0, 0));
+}
+
+static void step_end(struct cz_machine *machine, const struct cz_local *local, uint8_t byte,
+                     struct cz_step_list *out)
+{
+    uint32_t state = gap_step(machine, GAP_EDGE, 0, local->b, byte);
+    if (state != NO_GAP && !local->a)
+        cz_step_add(machine, out, OP_GO, cz_local_add(machine, LOCAL_END, 0, state, 0, 0));
+}
+
+static void step_lexeme(struct cz_machine *machine, const struct cz_local *local, uint8_t byte,
+                        struct cz_step_list *out)
+{
+    cz_expr next = cz_expr_derive(machine->exprs, local->a, byte);
+    if (cz_expr_alive(machine->exprs, next))
+        cz_step_add(machine, out, OP_GO, cz_local_add(machine, LOCAL_LEXEME, next, 0, 0, 0));
+    if (cz_expr_nullable(machine->exprs, local->a))
+        cz_step_add(machine, out, OP_POP_REDO, 0);
+}
+
+static void step_kind(struct cz_machine *machine, const struct cz_local *local, uint8_t byte,
+                      struct cz_step_list *out)
+{
+    switch (local->kind) {
+    case LOCAL_END:
+        step_end(machine, local, byte, out);
+        break;
+    case LOCAL_TARGETS:
+        step_targets(machine, local, byte, out);
+        break;
+    case LOCAL_STRING:
+        step_string(machine, local, byte, out);
+        break;
+    case LOCAL_NUMBER:
+        step_number(machine, local, byte, out);
+        break;
+    case LOCAL_LITERAL:
+        step_literal(machine, local, byte, out);
+        break;
+    case LOCAL_OBJECT_OPEN:
+    case LOCAL_OBJECT_KEY:
+        step_object_open(machine, local, byte, out);
+        break;
+    case LOCAL_NAME:
+        step_name(machine, local, byte, out);
+        break;
+    case LOCAL_OTHER:
+        step_other(machine, local, byte, out);
+        break;
+    case LOCAL_COLON:
+        step_colon(machine, local, byte, out);
+        break;
+    case LOCAL_OBJECT_AFTER:
+        step_object_after(machine, local, byte, out);
+        break;
+    case LOCAL_ARRAY_OPEN:
+        step_array_open(machine, local, byte, out);
+        break;
+    case LOCAL_ARRAY_AFTER:
+        step_array_after(machine, local, byte, out);
+        break;
+    case LOCAL_LEXEME:
+        step_lexeme(machine, local, byte, out);
+        break;
+    case LOCAL_SYMBOL:
+        cz_symbol_step(machine, local->a, byte, out);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- Effects ---- */
+
+static uint32_t add_effect(struct cz_machine *machine, const struct cz_step_list *list)
+{
+    if (list->count == 0)
+        return STEP_DEAD;
+    if (list->count == 1 && list->items[0].op == OP_GO && list->items[0].push_count == 0)
+        return list->items[0].next;
+    struct cz_effect effect = {machine->alternative_count, list->count};
+    for (uint32_t i = 0; i < list->count; i++) {
+        const struct cz_step *step = &list->items[i];
+        struct cz_alternative made = {step->op, step->push_count, machine->push_count, step->next};
+        for (uint32_t j = 0; j < step->push_count; j++) {
+            if (!cz_machine_grow(machine, (void **)&machine->pushes, machine->push_count,
+                                 &machine->push_capacity, sizeof *machine->pushes))
+                return STEP_DEAD;
+            machine->pushes[machine->push_count++] = step->pushes[j];
+        }
+        if (!cz_machine_grow(machine, (void **)&machine->alternatives, machine->alternative_count,
+                             &machine->alternative_capacity, sizeof *machine->alternatives))
+            return STEP_DEAD;
+        machine->alternatives[machine->alternative_count++] = made;
+    }
+    if (!cz_machine_grow(machine, (void **)&machine->effects, machine->effect_count,
+                         &machine->effect_capacity, sizeof *machine->effects))
+        return STEP_DEAD;
+    machine->effects[machine->effect_count] = effect;
+    return STEP_EFFECT | machine->effect_count++;
+}
+
+uint32_t cz_local_step(struct cz_machine *machine, uint32_t id, uint8_t byte)
+{
+    struct cz_local local = machine->locals[id];
+    struct cz_step_list list = {0};
+    if (!local.next) {
+        local.next = calloc(256, sizeof *local.next);
+        if (!local.next) {
+            cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+            return STEP_DEAD;
+        }
+        machine->locals[id].next = local.next;
+        machine->table_bytes += 256 * sizeof *local.next;
+    }
+    if (local.next[byte])
+        return local.next[byte];
+    step_kind(machine, &local, byte, &list);
+    uint32_t result = add_effect(machine, &list);
+    free(list.items);
+    local.next[byte] = result;
+    return result;
+}
+
+/* ---- Binding: what a state must remember of the text ---- */
+
+/* Where the JSON value that ends at `end` begins. */
+static size_t value_begin(const char *text, size_t end)
+{
+    size_t at = end, depth = 0;
+    while (at > 0) {
+        char c = text[--at];
+        if (c == '"') {
+            for (;;) {
+                size_t slashes = 0;
+                while (at > 0 && text[at - 1] != '"')
+                    at--;
+                if (at == 0)
+                    return 0;
+                at--;
+                while (at > slashes && text[at - 1 - slashes] == '\\')
+                    slashes++;
+                if (slashes % 2 == 0)
+                    break;
+            }
+        } else if (c == '}' || c == ']') {
+            depth++;
+        } else if (c == '{' || c == '[') {
+            depth--;
+        } else if (depth == 0) {
+            while (at > 0 && (strchr("+-.", text[at - 1]) || (text[at - 1] >= '0' && text[at - 1] <= '9') ||
+                              (text[at - 1] >= 'A' && text[at - 1] <= 'z' && text[at - 1] != '[' &&
+                               text[at - 1] != ']' && text[at - 1] != '\\')))
+                at--;
+        }
+        if (depth == 0)
+            return at;
+    }
+    return 0;
+}
+
+static uint32_t bind_item(struct cz_machine *machine, uint32_t local, struct cz_slice text)
+{
+    struct cz_arena arena = {0};
+    struct cz_json *json;
+    const struct cz_json_options options = {.allow_lone_surrogates = true};
+    const struct cz_local at = machine->locals[local];
+    const uint32_t *array = cz_intern_get(&machine->arrays, at.a);
+    cz_formula formula = array[0];
+    uint32_t depth = array[1], result = 0;
+    size_t begin = value_begin(text.data, text.size);
+    struct cz_slice item = cz_slice_of(text.data + begin, text.size - begin);
+    if (cz_json_parse(&arena, item, &options, &json, NULL) == CLOZE_OK) {
+        formula = cz_formula_bind(machine, formula, cz_value_constant(machine, json));
+        if (cz_array_alive(machine, formula))
+            result = cz_local_add(machine, LOCAL_ARRAY_AFTER,
+                                  cz_array_add(machine, formula, depth), at.b, 0, 0);
+    }
+    cz_arena_free(&arena);
+    return result;
+}
+
+uint32_t cz_local_bind_key(struct cz_machine *machine, uint32_t colon, struct cz_slice key)
+{
+    struct cz_local at = machine->locals[colon];
+    uint32_t count = 0, result = 0, size = cz_intern_size(&machine->targets, at.a);
+    uint32_t *words = malloc((size + 1) * sizeof *words);
+    cz_expr literal = cz_expr_literal(machine->exprs, key);
+    for (uint32_t i = 0; words && i < size; i += 2) {
+        uint32_t value = cz_intern_get(&machine->targets, at.a)[i];
+        uint32_t after = cz_intern_get(&machine->targets, at.a)[i + 1];
+        struct cz_object object = cz_object_get(machine, machine->locals[after].a);
+        object.extra = cz_expr_or(machine->exprs, object.extra, literal);
+        uint32_t id = cz_object_add(machine, &object);
+        if (id == UINT32_MAX || !cz_object_alive(machine, id))
+            continue;
+        words[count++] = value;
+        words[count++] = cz_local_add(machine, LOCAL_OBJECT_AFTER, id, 0, 0, 0);
+    }
+    if (count)
+        result = cz_local_add(machine, LOCAL_COLON,
+                              cz_intern_add(&machine->targets, words, count, NULL), at.b, 0, at.d);
+    free(words);
+    return result;
+}
+
+/* The key is the string that ends the text. */
+static uint32_t bind_key(struct cz_machine *machine, uint32_t colon, struct cz_slice text)
+{
+    struct cz_buffer key = {0};
+    size_t begin = value_begin(text.data, text.size);
+    uint32_t result = 0;
+    if (cz_string_decode(cz_slice_of(text.data + begin + 1, text.size - begin - 2), &key))
+        result = cz_local_bind_key(machine, colon, cz_buffer_slice(&key));
+    cz_buffer_free(&key);
+    return result;
+}
+
+/* ---- Threads ---- */
+
+static void emit(struct cz_machine *machine, struct cz_thread thread, struct cz_threads *out,
+                 uint32_t first)
+{
+    for (uint32_t i = first; i < out->count; i++) {
+        if (out->items[i].local == thread.local && out->items[i].stack == thread.stack) {
+            out->items[i].marks |= thread.marks;
+            return;
+        }
+    }
+    if (!cz_threads_add(out, thread))
+        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+}
+
+static void step_into(struct cz_machine *machine, struct cz_thread thread, uint8_t byte,
+                      const struct cz_binder *binder, struct cz_threads *out, uint32_t first);
+
+/* Continues with the local on top of the stack; `used` tells whether the byte is spent. */
+static void pop(struct cz_machine *machine, struct cz_thread thread, uint8_t byte, bool used,
+                const struct cz_binder *binder, struct cz_threads *out, uint32_t first)
+{
+    struct cz_stack stack = machine->stacks[thread.stack];
+    struct cz_thread next = {stack.local, stack.parent, thread.marks};
+    if (machine->locals[stack.local].flags) {
+        if (binder)
+            next.local = bind_item(machine, stack.local,
+                                   cz_slice_of(binder->text, binder->size + used));
+        else
+            next.marks |= next.marks & THREAD_ITEM_OPEN ? THREAD_UNCERTAIN : THREAD_ITEM_OPEN;
+        if (next.local == 0)
+            return;
+    }
+    if (used)
+        emit(machine, next, out, first);
+    else
+        step_into(machine, next, byte, binder, out, first);
+}
+
+static void step_into(struct cz_machine *machine, struct cz_thread thread, uint8_t byte,
+                      const struct cz_binder *binder, struct cz_threads *out, uint32_t first)
+{
+    const uint32_t *table = machine->locals[thread.local].next;
+    uint32_t step = table ? table[byte] : 0;
+    if (step == 0)
+        step = cz_local_step(machine, thread.local, byte);
+    if (step == STEP_DEAD)
+        return;
+    if (thread.marks & THREAD_ITEM_OPEN)
+        thread.marks |= THREAD_UNCERTAIN;
+    if (!(step & STEP_EFFECT)) {
+        thread.local = step;
+        emit(machine, thread, out, first);
+        return;
+    }
+    struct cz_effect effect = machine->effects[step & ~STEP_EFFECT];
+    for (uint32_t i = 0; i < effect.count; i++) {
+        struct cz_alternative alternative = machine->alternatives[effect.first + i];
+        struct cz_thread next = thread;
+        for (uint32_t j = 0; j < alternative.push_count; j++)
+            next.stack = cz_stack_push(machine, next.stack,
+                                       machine->pushes[alternative.push_first + j]);
+        next.local = alternative.next;
+        if (alternative.op == OP_POP || alternative.op == OP_POP_REDO) {
+            pop(machine, next, byte, alternative.op == OP_POP, binder, out, first);
+            continue;
+        }
+        if (alternative.op == OP_BIND_KEY) {
+            if (binder)
+                next.local = bind_key(machine, next.local,
+                                      cz_slice_of(binder->text, binder->size + 1));
+            else
+                next.marks |= THREAD_KEY_OPEN;
+        } else if (machine->locals[next.local].kind == LOCAL_OTHER &&
+                   (next.marks & THREAD_KEY_OPEN)) {
+            next.marks |= THREAD_UNCERTAIN;
+        }
+        if (next.local)
+            emit(machine, next, out, first);
+    }
+}
+
+void cz_thread_step(struct cz_machine *machine, struct cz_thread thread, uint8_t byte,
+                    const struct cz_binder *binder, struct cz_threads *out, uint32_t first)
+{
+    step_into(machine, thread, byte, binder, out, first);
+}
+
+bool cz_thread_may_end(struct cz_machine *machine, uint32_t local, uint32_t stack)
+{
+    for (;;) {
+        const struct cz_local *at = &machine->locals[local];
+        if (at->kind == LOCAL_END)
+            return at->a || gap_done(machine, GAP_EDGE, 0, at->b);
+        bool may = (at->kind == LOCAL_NUMBER && cz_number_is_whole(machine->numbers, at->a)) ||
+                   (at->kind == LOCAL_LEXEME && cz_expr_nullable(machine->exprs, at->a)) ||
+                   (at->kind == LOCAL_SYMBOL && cz_symbol_nullable(machine->rules, at->a));
+        if (!may)
+            return false;
+        local = machine->stacks[stack].local;
+        stack = machine->stacks[stack].parent;
+    }
+}

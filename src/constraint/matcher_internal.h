@@ -1,0 +1,29 @@
+/* matcher_internal.h - the layout of a matcher; for matcher.c and forced.c. */
+#ifndef CZ_CONSTRAINT_MATCHER_INTERNAL_H
+#define CZ_CONSTRAINT_MATCHER_INTERNAL_H
+
+#include "constraint/grammar_internal.h"
+#include "constraint/matcher.h"
+
+struct record {
+    uint32_t first; /* its threads begin here */
+    uint32_t text_size;
+    bool finished;
+};
+
+struct cz_matcher {
+    struct cz_grammar *grammar;
+    struct cz_machine *machine;
+    struct cz_threads threads;
+    struct record *records;
+    uint32_t record_count, record_capacity; /* the first record is the start */
+    struct cz_buffer text;
+    struct cz_threads scratch[2];
+    uint32_t *words; /* [vocab words] for masks that are put together */
+    uint32_t *ids;
+    uint32_t ids_capacity;
+    bool budgeted;
+    uint32_t budget_end; /* records until which the answer must be complete */
+};
+
+#endif

@@ -1,0 +1,326 @@
+/*
+ * vocab.c - the vocabulary as a trie in depth-first order, and the tokens that are plain text.
+ */
+#include "constraint/vocab_internal.h"
+
+#include "base/size.h"
+#include "base/utf8.h"
+
+#include <stdlib.h>
+
+enum { LONGEST_TOKEN = 4096, LARGEST_VOCABULARY = 1 << 24 };
+
+struct entry {
+    uint64_t head; /* first eight bytes, big-endian, so that most comparisons are one */
+    uint32_t token;
+    uint32_t size;
+    const char *data;
+};
+
+static int compare_entries(const void *x, const void *y)
+{
+    const struct entry *a = x, *b = y;
+    if (a->head != b->head)
+        return a->head < b->head ? -1 : 1;
+    uint32_t shorter = a->size < b->size ? a->size : b->size;
+    int order = memcmp(a->data, b->data, shorter);
+    if (order == 0)
+        order = (a->size > b->size) - (a->size < b->size);
+    return order ? order : (a->token > b->token) - (a->token < b->token);
+}
+
+static uint64_t head_of(struct cz_slice text)
+{
+    uint64_t head = 0;
+    for (size_t i = 0; i < 8; i++)
+        head = head << 8 | (i < text.size ? (uint8_t)text.data[i] : 0);
+    return head;
+}
+
+static uint32_t shared_prefix(const struct entry *a, const struct entry *b)
+{
+    uint32_t size = a->size < b->size ? a->size : b->size, i = 0;
+    while (i < size && a->data[i] == b->data[i])
+        i++;
+    return i;
+}
+
+/* Builds the trie of sorted entries; tokens of equal bytes are chained in vocab->same. */
+static bool build_trie(struct cz_vocab *vocab, const struct entry *entries, size_t count,
+                       struct cz_trie *trie)
+{
+    size_t total = 1;
+    uint32_t open[LONGEST_TOKEN + 1];
+    for (size_t i = 0; i < count; i++)
+        total += entries[i].size - (i ? shared_prefix(&entries[i - 1], &entries[i]) : 0);
+    struct cz_trie_node *nodes = calloc(total, sizeof *nodes);
+    if (!nodes)
+        return false;
+    uint32_t made = 1, depth = 0;
+    nodes[0].token = UINT32_MAX;
+    open[0] = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t keep = i ? shared_prefix(&entries[i - 1], &entries[i]) : 0;
+        if (i && keep == entries[i].size && entries[i - 1].size == keep) {
+            vocab->same[entries[i - 1].token] = entries[i].token;
+            continue;
+        }
+        for (; depth > keep; depth--)
+            nodes[open[depth]].skip = made - open[depth];
+        while (depth < entries[i].size) {
+            struct cz_trie_node *node = &nodes[made];
+            node->byte = (uint8_t)entries[i].data[depth++];
+            node->token = UINT32_MAX;
+            node->depth_high = (uint8_t)(depth >> 8);
+            node->depth_low = (uint8_t)depth;
+            open[depth] = made++;
+        }
+        nodes[made - 1].token = entries[i].token;
+    }
+    for (;; depth--) {
+        nodes[open[depth]].skip = made - open[depth];
+        if (depth == 0)
+            break;
+    }
+    trie->nodes = nodes;
+    trie->count = made;
+    return true;
+}
+
+/* No quote, backslash or control byte. */
+static bool is_safe(struct cz_slice text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t byte = (uint8_t)text.data[i];
+        if (byte < 0x20 || byte == '"' || byte == '\\')
+            return false;
+    }
+    return true;
+}
+
+/* Valid UTF-8 whose last character may be incomplete. */
+static bool begins_text(struct cz_slice text)
+{
+    size_t valid = cz_utf8_valid(text), rest = text.size - valid;
+    if (rest == 0)
+        return true;
+    uint8_t lead = (uint8_t)text.data[valid];
+    uint8_t next = rest > 1 ? (uint8_t)text.data[valid + 1] : 0x80;
+    size_t size = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+    if (lead < 0xC2 || lead > 0xF4 || rest >= size)
+        return false;
+    for (size_t i = 1; i < rest; i++) {
+        if (((uint8_t)text.data[valid + i] & 0xC0) != 0x80)
+            return false;
+    }
+    return rest == 1 || !((lead == 0xE0 && next < 0xA0) || (lead == 0xED && next > 0x9F) ||
+                          (lead == 0xF0 && next < 0x90) || (lead == 0xF4 && next > 0x8F));
+}
+
+static bool copy_tokens(struct cz_vocab *vocab, const struct cz_vocab_options *options,
+                        struct cloze_error *error)
+{
+    size_t total = 0;
+    for (uint32_t i = 0; i < options->count; i++) {
+        if (options->tokens[i].size > LONGEST_TOKEN || total > UINT32_MAX - LONGEST_TOKEN) {
+            cz_fail(error, CLOZE_LIMIT, "vocabulary", "token %u has %zu bytes; at most %d are read",
+                    i, options->tokens[i].size, LONGEST_TOKEN);
+            return false;
+        }
+        total += options->tokens[i].size;
+    }
+    vocab->bytes = malloc(total + 1);
+    vocab->offsets = calloc((size_t)options->count + 1, sizeof *vocab->offsets);
+    vocab->same = malloc(((size_t)options->count + 1) * sizeof *vocab->same);
+    vocab->text_words = calloc(vocab->words, sizeof *vocab->text_words);
+    if (!vocab->bytes || !vocab->offsets || !vocab->same || !vocab->text_words) {
+        cz_fail_memory(error, "the vocabulary");
+        return false;
+    }
+    for (uint32_t i = 0, at = 0; i < options->count; i++) {
+        const struct cz_slice *token = &options->tokens[i];
+        if (token->size)
+            memcpy(vocab->bytes + at, token->data, token->size);
+        at += (uint32_t)token->size;
+        vocab->offsets[i + 1] = at;
+        vocab->same[i] = UINT32_MAX;
+        vocab->longest = token->size > vocab->longest ? (uint32_t)token->size : vocab->longest;
+        if (token->size && is_safe(*token) && begins_text(*token)) {
+            vocab->text_words[i / 32] |= 1u << i % 32;
+            vocab->text_count++;
+        }
+    }
+    return true;
+}
+
+static int compare_ids(const void *x, const void *y)
+{
+    uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
+    return (a > b) - (a < b);
+}
+
+static bool copy_ends(struct cz_vocab *vocab, const struct cz_vocab_options *options)
+{
+    vocab->ends = calloc(options->end_count + 1, sizeof *vocab->ends);
+    if (!vocab->ends)
+        return false;
+    for (size_t i = 0; i < options->end_count; i++) {
+        if (options->end_ids[i] < options->count)
+            vocab->ends[vocab->end_count++] = options->end_ids[i];
+    }
+    qsort(vocab->ends, vocab->end_count, sizeof *vocab->ends, compare_ids);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < vocab->end_count; i++) {
+        if (!kept || vocab->ends[kept - 1] != vocab->ends[i])
+            vocab->ends[kept++] = vocab->ends[i];
+    }
+    vocab->end_count = kept;
+    return true;
+}
+
+static bool copy_names(struct cz_vocab *vocab, const struct cz_vocab_options *options)
+{
+    for (uint32_t i = 0; options->names && i < options->count; i++) {
+        struct cz_slice name = options->names[i];
+        if (name.size == 0)
+            continue;
+        const char *copy = cz_arena_text(&vocab->name_texts, name);
+        if (!copy || !cz_map_set(&vocab->names, cz_slice_of(copy, name.size), i))
+            return false;
+    }
+    return true;
+}
+
+bool cz_vocab_find_name(const struct cz_vocab *vocab, struct cz_slice name, uint32_t *token)
+{
+    uint64_t found;
+    if (!cz_map_get(&vocab->names, name, &found))
+        return false;
+    *token = (uint32_t)found;
+    return true;
+}
+
+static bool is_end(const struct cz_vocab *vocab, uint32_t token)
+{
+    for (uint32_t i = 0; i < vocab->end_count; i++) {
+        if (vocab->ends[i] == token)
+            return true;
+    }
+    return false;
+}
+
+static bool build_tries(struct cz_vocab *vocab)
+{
+    struct entry *entries = malloc(((size_t)vocab->count + 1) * sizeof *entries);
+    size_t count = 0, unsafe = 0;
+    if (!entries)
+        return false;
+    for (uint32_t i = 0; i < vocab->count; i++) {
+        struct cz_slice text = cz_vocab_token(vocab, i);
+        if (text.size && !is_end(vocab, i))
+            entries[count++] = (struct entry){head_of(text), i, (uint32_t)text.size, text.data};
+    }
+    qsort(entries, count, sizeof *entries, compare_entries);
+    bool good = build_trie(vocab, entries, count, &vocab->trie);
+    for (size_t i = 0; i < count; i++) {
+        if (!is_safe(cz_slice_of(entries[i].data, entries[i].size)))
+            entries[unsafe++] = entries[i];
+    }
+    good = good && build_trie(vocab, entries, unsafe, &vocab->unsafe);
+    free(entries);
+    return good;
+}
+
+static void vocab_free(struct cz_vocab *vocab)
+{
+    cz_grammar_cache_free(vocab->cache);
+    free(vocab->bytes);
+    free(vocab->offsets);
+    free(vocab->same);
+    free(vocab->ends);
+    free(vocab->trie.nodes);
+    free(vocab->unsafe.nodes);
+    free(vocab->text_words);
+    cz_map_free(&vocab->names);
+    cz_arena_free(&vocab->name_texts);
+    free(vocab);
+}
+
+cloze_status cz_vocab_create(const struct cz_vocab_options *options, struct cz_vocab **out,
+                             struct cloze_error *error)
+{
+    if (options->count == 0 || options->count > LARGEST_VOCABULARY ||
+        options->logits_width < options->count || options->logits_width > LARGEST_VOCABULARY)
+        return cz_fail(error, CLOZE_INVALID, "vocabulary",
+                       "%u tokens in %u logits: there must be at least one token, at most %d, and a "
+                       "logit for each",
+                       options->count, options->logits_width, LARGEST_VOCABULARY);
+    struct cz_vocab *vocab = calloc(1, sizeof *vocab);
+    if (!vocab)
+        return cz_fail_memory(error, "the vocabulary");
+    vocab->count = options->count;
+    vocab->logits_width = options->logits_width;
+    vocab->words = (options->logits_width + 31) / 32;
+    vocab->encode = options->encode;
+    vocab->encode_context = options->encode_context;
+    vocab->cache_bytes = options->cache_bytes ? options->cache_bytes : (size_t)64 << 20;
+    atomic_init(&vocab->references, 1);
+    if (!copy_tokens(vocab, options, error)) {
+        vocab_free(vocab);
+        return error ? error->code : CLOZE_MEMORY;
+    }
+    vocab->cache = cz_grammar_cache_create(vocab->cache_bytes);
+    if (!vocab->cache || !copy_ends(vocab, options) || !copy_names(vocab, options) ||
+        !build_tries(vocab)) {
+        vocab_free(vocab);
+        return cz_fail_memory(error, "the vocabulary");
+    }
+    *out = vocab;
+    return CLOZE_OK;
+}
+
+struct cz_vocab *cz_vocab_retain(struct cz_vocab *vocab)
+{
+    atomic_fetch_add(&vocab->references, 1);
+    return vocab;
+}
+
+void cz_vocab_release(struct cz_vocab *vocab)
+{
+    if (vocab && atomic_fetch_sub(&vocab->references, 1) == 1)
+        vocab_free(vocab);
+}
+
+size_t cz_vocab_longest_prefix(const struct cz_vocab *vocab, struct cz_slice text, uint32_t *token)
+{
+    const struct cz_trie_node *nodes = vocab->trie.nodes;
+    size_t best = 0, depth = 0;
+    uint32_t at = 0;
+    while (depth < text.size) {
+        uint32_t child = at + 1, end = at + nodes[at].skip;
+        while (child < end && nodes[child].byte != (uint8_t)text.data[depth])
+            child += nodes[child].skip;
+        if (child >= end)
+            break;
+        at = child;
+        depth++;
+        if (nodes[at].token != UINT32_MAX) {
+            best = depth;
+            *token = nodes[at].token;
+        }
+    }
+    return best;
+}
+
+uint32_t cz_vocab_cost(const struct cz_vocab *vocab, struct cz_slice text)
+{
+    uint32_t tokens = 0, token;
+    while (text.size) {
+        size_t size = cz_vocab_longest_prefix(vocab, text, &token);
+        if (size == 0)
+            return UINT32_MAX;
+        text = cz_slice_of(text.data + size, text.size - size);
+        tokens++;
+    }
+    return tokens;
+}

@@ -1,0 +1,68 @@
+/* vocab_internal.h - the trie and the sets that masks are computed from; for this room only. */
+#ifndef CZ_CONSTRAINT_VOCAB_INTERNAL_H
+#define CZ_CONSTRAINT_VOCAB_INTERNAL_H
+
+#include "base/arena.h"
+#include "base/map.h"
+#include "constraint/vocab.h"
+
+#include <stdatomic.h>
+
+/* Nodes in depth-first order: a node's subtree is the `skip` nodes from it on. */
+struct cz_trie_node {
+    uint32_t skip;
+    uint32_t token; /* first token that ends here, UINT32_MAX when none */
+    uint8_t byte;
+    uint8_t depth_high; /* depth = depth_high << 8 | depth_low; 1 for a first byte */
+    uint8_t depth_low;
+    uint8_t unused;
+};
+
+struct cz_trie {
+    struct cz_trie_node *nodes;
+    uint32_t count;
+};
+
+struct cz_vocab {
+    atomic_size_t references;
+    uint32_t count, logits_width, words;
+    char *bytes;
+    uint32_t *offsets;   /* [count + 1] */
+    uint32_t *same;      /* [count] the next token with the same bytes, UINT32_MAX */
+    uint32_t *ends;      /* end ids, ascending */
+    uint32_t end_count;
+    uint32_t longest; /* bytes of the longest token */
+    struct cz_trie trie;
+    struct cz_trie unsafe;    /* only tokens with a quote, a backslash or a control byte */
+    uint32_t *text_words;     /* tokens that are plain text inside a JSON string */
+    uint32_t text_count;
+    struct cz_map names;      /* special tokens by name */
+    struct cz_arena name_texts;
+    cz_encode_function *encode;
+    void *encode_context;
+    size_t cache_bytes;
+    struct cz_grammar_cache *cache;
+};
+
+static inline uint32_t cz_trie_depth(const struct cz_trie_node *node)
+{
+    return (uint32_t)node->depth_high << 8 | node->depth_low;
+}
+
+static inline struct cz_slice cz_vocab_token(const struct cz_vocab *vocab, uint32_t token)
+{
+    return cz_slice_of(vocab->bytes + vocab->offsets[token],
+                       vocab->offsets[token + 1] - vocab->offsets[token]);
+}
+
+bool cz_vocab_find_name(const struct cz_vocab *vocab, struct cz_slice name, uint32_t *token);
+/* The longest token that `text` begins with: its size, 0 when there is none. */
+size_t cz_vocab_longest_prefix(const struct cz_vocab *vocab, struct cz_slice text, uint32_t *token);
+/* Tokens of a text by longest match: an upper bound of what an encoder needs. UINT32_MAX when some
+ * byte has no token. */
+uint32_t cz_vocab_cost(const struct cz_vocab *vocab, struct cz_slice text);
+
+struct cz_grammar_cache *cz_grammar_cache_create(size_t maximum);
+void cz_grammar_cache_free(struct cz_grammar_cache *cache);
+
+#endif
