@@ -30,15 +30,14 @@ cloze_status cz_value_get_path(struct cz_render *render, const struct cz_value *
     while (!status) {
         const char *dot = rest.size ? memchr(rest.data, '.', rest.size) : NULL;
         struct cz_slice part = {rest.data, dot ? (size_t)(dot - rest.data) : rest.size};
-        struct cz_value key, found;
+        struct cz_value key, container = *out;
         int64_t index;
         if (is_index(part, &index))
             key = cz_value_integer(index);
         else
             status = cz_value_string(render, part, true, &key);
         if (!status)
-            status = cz_value_get_item(render, out, &key, &found);
-        *out = found;
+            status = cz_value_get_item(render, &container, &key, out);
         if (!dot)
             break;
         rest = cz_slice_of(dot + 1, rest.size - part.size - 1);
