@@ -38,7 +38,7 @@ static int terminal_width(void)
 }
 
 /* " 12.50 MiB of 98.10 MiB, 55.20 MiB/s, 0:01 left" */
-static void describe(const struct cz_progress *progress, char *text, size_t size)
+static void describe(const struct cz_progress *progress, bool ended, char *text, size_t size)
 {
     char done[CZ_SIZE_TEXT], total[CZ_SIZE_TEXT], per_second[CZ_SIZE_TEXT];
     double rate = rate_of(progress);
@@ -49,7 +49,7 @@ static void describe(const struct cz_progress *progress, char *text, size_t size
                                : snprintf(text, size, "%s", done);
     if (rate > 0)
         used += snprintf(text + used, size - (size_t)used, ", %s/s", per_second);
-    if (rate > 0 && progress->total > progress->done) {
+    if (rate > 0 && !ended && progress->total > progress->done) {
         unsigned left = (unsigned)((double)(progress->total - progress->done) / rate + 0.5);
         if (left >= 3600)
             snprintf(text + used, size - (size_t)used, ", %u:%02u:%02u left", left / 3600,
@@ -63,7 +63,7 @@ static void draw(struct cz_progress *progress)
 {
     char line[512], numbers[160] = "", bar[BAR + 1];
     if (progress->done || progress->total)
-        describe(progress, numbers, sizeof numbers);
+        describe(progress, false, numbers, sizeof numbers);
     if (progress->total) {
         uint64_t part = progress->done < progress->total ? progress->done : progress->total;
         int filled = (int)((double)part / (double)progress->total * BAR);
@@ -79,10 +79,10 @@ static void draw(struct cz_progress *progress)
     progress->shown = true;
 }
 
-static void print_plain(struct cz_progress *progress)
+static void print_plain(struct cz_progress *progress, bool ended)
 {
     char numbers[160];
-    describe(progress, numbers, sizeof numbers);
+    describe(progress, ended, numbers, sizeof numbers);
     fprintf(stderr, "%s: %s\n", progress->what, numbers);
 }
 
@@ -93,7 +93,7 @@ static void end_step(struct cz_progress *progress)
     if (progress->shown)
         fputs("\r\033[K", stderr);
     if (progress->done)
-        print_plain(progress);
+        print_plain(progress, true);
     progress->shown = false;
 }
 
@@ -115,7 +115,7 @@ void cz_progress_step(struct cz_progress *progress, const char *what, uint64_t d
     if (progress->terminal)
         draw(progress);
     else
-        print_plain(progress);
+        print_plain(progress, false);
 }
 
 void cz_progress_end(struct cz_progress *progress)

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/library.h"
+#include "base/progress.h"
 #include "base/size.h"
 #include "store/libarchive.h"
 
@@ -88,9 +89,12 @@ static cloze_status check_space(struct unpacker *unpacker, const char *name)
     uint64_t available = (uint64_t)space.f_bavail * space.f_frsize;
     if ((uint64_t)size <= available)
         return CLOZE_OK;
-    return cz_fail(unpacker->error, CLOZE_IO, unpacker->folder,
-                   "'%s' needs %lld bytes, and the file system has %llu left", name,
-                   (long long)size, (unsigned long long)available);
+    char needed[CZ_SIZE_TEXT], left[CZ_SIZE_TEXT];
+    cz_size_text((uint64_t)size, needed);
+    cz_size_text(available, left);
+    return cz_fail(unpacker->error, CLOZE_IO, unpacker->path,
+                   "'%s' needs %s, and the file system to unpack to has %s left", name, needed,
+                   left);
 }
 
 static cloze_status copy_data(struct unpacker *unpacker, int descriptor)

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/progress.h"
 #include "base/size.h"
 #include "model/model.h"
 #include "store/archive.h"
@@ -41,9 +42,11 @@ cloze_status cz_import_check_space(struct cz_import *import, uint64_t size_bytes
     uint64_t available = (uint64_t)space.f_bavail * space.f_frsize;
     if (size_bytes <= available && available - size_bytes >= SPARE_BYTES)
         return CLOZE_OK;
+    char needed[CZ_SIZE_TEXT], left[CZ_SIZE_TEXT];
+    cz_size_text(size_bytes, needed);
+    cz_size_text(available, left);
     return cz_fail(error, CLOZE_IO, import->store->home,
-                   "the model needs %.2f GiB, and the file system has %.2f GiB left",
-                   (double)size_bytes / (1 << 30), (double)available / (1 << 30));
+                   "the model needs %s, and the file system has %s left", needed, left);
 }
 
 /* ---- Bringing files in ---- */
