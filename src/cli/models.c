@@ -1,32 +1,18 @@
-/* models.c - `cloze models`: the verbs that look at the store and clean it. Those that move models
- * in and out are in models_import.c. */
+/* models.c - `cloze models list`, `get` and `delete`. */
 #include "cli/models.h"
 
-#include "base/file.h"
 #include "base/progress.h"
-#include "engine/identity.h"
-#include "engine/packed_file.h"
 #include "store/bento.h"
 #include "store/manifest.h"
-#include "store/stage.h"
-#include "store/verify.h"
 #include "json/writer.h"
 #include "json/yaml.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { COLUMNS = 4, LEAST_TAG_WIDTH = 8 };
-
-void cz_models_progress(void *context, const char *what, uint64_t done, uint64_t total)
-{
-    cz_progress_step(context, what, done, total);
-}
 
 /* ---- list ---- */
 
@@ -391,224 +377,6 @@ static const struct cz_verb verb_delete = {
     .run = run_delete,
 };
 
-/* ---- verify ---- */
-
-/* Compares the packed form of the model, where there is one, with its own checksum. */
-static cloze_status verify_packed(const struct cz_store *store, const struct cz_store_entry *entry,
-                                  bool *packed, struct cloze_error *error)
-{
-    char digest[CZ_SHA256_TEXT + 1];
-    struct cz_buffer path = {0};
-    struct cz_packed_model model = {0};
-    cloze_status status = cz_source_digest(entry->path, store->cache, digest, error);
-    if (status)
-        return status;
-    cz_packed_path(&path, store->cache, digest);
-    status = cz_buffer_status(&path, "the packed model", error);
-    *packed = !status && cz_file_exists(path.data);
-    if (*packed)
-        status = cz_packed_open(path.data, digest, &model, error);
-    if (*packed && !status) {
-        status = cz_packed_verify(&model, path.data, error);
-        cz_packed_close(&model);
-    }
-    cz_buffer_free(&path);
-    return status;
-}
-
-static cloze_status verify_one(const struct cz_store *store, const struct cz_store_entry *entry,
-                               bool quiet)
-{
-    struct cz_progress progress;
-    struct cz_verification result = {0};
-    struct cloze_error error = {0};
-    bool packed = false;
-    char tag[CZ_TAG_TEXT];
-    cz_progress_start(&progress, quiet || !isatty(STDERR_FILENO));
-    cloze_status status = CLOZE_CORRUPT;
-    if (entry->damage)
-        cz_fail(&error, status, NULL, "%s", entry->damage);
-    else
-        status = cz_store_verify(entry, cz_models_progress, &progress, &result, &error);
-    if (!status)
-        status = verify_packed(store, entry, &packed, &error);
-    cz_progress_end(&progress);
-    cz_tag_text(&entry->tag, tag);
-    if (status)
-        printf("%s: DAMAGED: %s%s%s\n", tag, error.where, error.where[0] ? ": " : "",
-               error.message);
-    else if (!result.has_checksums)
-        printf("%s: tensors are well formed; no digests were recorded for it\n", tag);
-    else
-        printf("%s: OK (%zu files%s)\n", tag, result.files, packed ? " and the packed form" : "");
-    return status;
-}
-
-static cloze_status run_verify(struct cz_arguments *arguments, struct cloze_error *error)
-{
-    struct cz_store store;
-    struct cz_store_list list = {0};
-    struct cz_store_entry entry = {0};
-    const char *tag = cz_argument(arguments, "TAG");
-    bool quiet = cz_is_quiet(arguments);
-    size_t damaged = 0;
-    cloze_status status = cz_store_open(NULL, &store, error);
-    if (!status && tag) {
-        status = cz_store_find(&store, tag, &entry, error);
-        if (!status || (status == CLOZE_CORRUPT && entry.path)) {
-            damaged += verify_one(&store, &entry, quiet) != CLOZE_OK;
-            status = CLOZE_OK;
-        }
-    } else if (!status) {
-        status = cz_store_list(&store, NULL, &list, error);
-    }
-    for (size_t i = 0; !status && i < list.count; i++)
-        damaged += verify_one(&store, &list.entries[i], quiet) != CLOZE_OK;
-    if (!status && damaged)
-        status = cz_fail(error, CLOZE_CORRUPT, NULL,
-                         "%zu damaged %s: delete and import again, or restore the files", damaged,
-                         damaged == 1 ? "model" : "models");
-    cz_store_entry_free(&entry);
-    cz_store_list_free(&list);
-    cz_store_close(&store);
-    return status;
-}
-
-static const struct cz_parameter verify_parameters[] = {
-    {.name = "TAG",
-     .kind = CZ_VALUE_MODEL,
-     .optional = true,
-     .help = "the model to check; without it all are"},
-    {.name = NULL},
-};
-
-static const struct cz_verb verb_verify = {
-    .name = "verify",
-    .summary = "compare models with the digests recorded at their import",
-    .description = "Reads every file, compares its SHA-256 with SHA256SUMS in the model's folder, "
-                   "checks all tensors, and the packed form in the cache where there is one.",
-    .parameters = verify_parameters,
-    .run = run_verify,
-};
-
-/* ---- gc ---- */
-
-/* Whether a file of cache/packed belongs to one of the models. */
-static bool is_wanted(const char *name, char (*digests)[CZ_SHA256_TEXT + 1], size_t count,
-                      const struct cz_store *store)
-{
-    struct cz_buffer path = {0};
-    bool wanted = false;
-    for (size_t i = 0; !wanted && i < count; i++) {
-        cz_buffer_clear(&path);
-        cz_packed_path(&path, store->cache, digests[i]);
-        wanted = strcmp(cz_path_name(cz_buffer_text(&path)), name) == 0;
-    }
-    cz_buffer_free(&path);
-    return wanted;
-}
-
-struct packed_collector {
-    const struct cz_store *store;
-    char (*digests)[CZ_SHA256_TEXT + 1]; /* [count], of the models in the store */
-    size_t count;
-    size_t removed;
-    uint64_t size_bytes;
-};
-
-/* Removes one file of cache/packed, unless a model wants it or a process is still writing it. */
-static cloze_status collect_packed_file(struct packed_collector *collector, const char *folder,
-                                        const char *name, struct cloze_error *error)
-{
-    struct cz_buffer path = {0};
-    struct stat info;
-    int lock = -1;
-    cloze_status status = CLOZE_OK;
-    if (!cz_path_join(&path, folder, name))
-        status = cz_fail_memory(error, folder);
-    else if (lstat(path.data, &info) == 0 && S_ISREG(info.st_mode) &&
-             !is_wanted(name, collector->digests, collector->count, collector->store) &&
-             cz_file_lock(path.data, false, &lock, NULL) == CLOZE_OK) {
-        if (unlink(path.data) != 0)
-            status = cz_fail_errno(error, path.data, "remove");
-        collector->removed += !status;
-        collector->size_bytes += status ? 0 : (uint64_t)info.st_size;
-        close(lock);
-    }
-    cz_buffer_free(&path);
-    return status;
-}
-
-static cloze_status collect_packed_files(struct packed_collector *collector, const char *folder,
-                                         struct cloze_error *error)
-{
-    DIR *open_folder = opendir(folder);
-    if (!open_folder)
-        return errno == ENOENT ? CLOZE_OK : cz_fail_errno(error, folder, "list the folder");
-    cloze_status status = CLOZE_OK;
-    for (struct dirent *item; !status && (item = readdir(open_folder));)
-        status = collect_packed_file(collector, folder, item->d_name, error);
-    closedir(open_folder);
-    return status;
-}
-
-/* Removes packed forms of models that are no longer in the store. A process that has one mapped
- * keeps it; a model that is served from elsewhere is packed again when it is next opened. */
-static cloze_status collect_packed(const struct cz_store *store, size_t *removed, uint64_t *size,
-                                   struct cloze_error *error)
-{
-    struct packed_collector collector = {.store = store};
-    struct cz_store_list list;
-    struct cz_buffer folder = {0};
-    cloze_status status = cz_store_list(store, NULL, &list, error);
-    if (status)
-        return status;
-    collector.digests = calloc(list.count + 1, sizeof *collector.digests);
-    if (!collector.digests || !cz_path_join(&folder, store->cache, "packed"))
-        status = cz_fail_memory(error, "the list of models");
-    for (size_t i = 0; !status && i < list.count; i++) {
-        if (!list.entries[i].damage &&
-            cz_source_digest(list.entries[i].path, store->cache, collector.digests[collector.count],
-                             NULL) == CLOZE_OK)
-            collector.count++;
-    }
-    if (!status)
-        status = collect_packed_files(&collector, folder.data, error);
-    *removed = collector.removed;
-    *size += collector.size_bytes;
-    free(collector.digests);
-    cz_buffer_free(&folder);
-    cz_store_list_free(&list);
-    return status;
-}
-
-static cloze_status run_gc(struct cz_arguments *arguments, struct cloze_error *error)
-{
-    (void)arguments;
-    struct cz_store store;
-    struct cz_collection collection = {0};
-    size_t packed = 0;
-    cloze_status status = cz_store_open(NULL, &store, error);
-    if (!status)
-        status = cz_store_collect(&store, &collection, error);
-    if (!status)
-        status = collect_packed(&store, &packed, &collection.size_bytes, error);
-    char size[CZ_SIZE_TEXT];
-    cz_size_text(collection.size_bytes, size);
-    if (!status)
-        printf("Removed %zu unfinished imports, %zu downloads and %zu packed models: %s freed.\n",
-               collection.stages, collection.downloads, packed, size);
-    cz_store_close(&store);
-    return status;
-}
-
-static const struct cz_verb verb_gc = {
-    .name = "gc",
-    .summary = "remove what interrupted imports left, and caches of models that are gone",
-    .description = "Imports that are under way are not touched. Models never are.",
-    .run = run_gc,
-};
-
 /* ---- The verb ---- */
 
 static const struct cz_verb *const model_verbs[] = {
@@ -617,8 +385,8 @@ static const struct cz_verb *const model_verbs[] = {
     &cz_verb_models_import,
     &cz_verb_models_export,
     &verb_delete,
-    &verb_verify,
-    &verb_gc,
+    &cz_verb_models_verify,
+    &cz_verb_models_gc,
     NULL,
 };
 

@@ -10,6 +10,11 @@
 
 #include <stdlib.h>
 
+void cz_models_progress(void *context, const char *what, uint64_t done, uint64_t total)
+{
+    cz_progress_step(context, what, done, total);
+}
+
 /* ---- import ---- */
 
 struct sized_progress {

@@ -223,6 +223,19 @@ static struct curl_slist *make_headers(const struct cz_hub *hub, const char *add
     return headers;
 }
 
+/* Certificates of a company's own: libcurl itself reads none of these, unlike the tools that users
+ * of the hub know. */
+static const char *certificates(void)
+{
+    static const char *const names[] = {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *value = getenv(names[i]);
+        if (value && *value)
+            return value;
+    }
+    return NULL;
+}
+
 static void set_options(struct exchange *exchange, const char *address, struct curl_slist *headers)
 {
     const struct cz_curl *curl = exchange->hub->curl;
@@ -232,6 +245,8 @@ static void set_options(struct exchange *exchange, const char *address, struct c
     curl->easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
     curl->easy_setopt(handle, CURLOPT_USERAGENT, "cloze/" CLOZE_VERSION);
     curl->easy_setopt(handle, CURLOPT_HTTPHEADER, headers);
+    if (certificates())
+        curl->easy_setopt(handle, CURLOPT_CAINFO, certificates());
     curl->easy_setopt(handle, CURLOPT_CONNECTTIMEOUT, (long)CZ_HUB_CONNECT_S);
     curl->easy_setopt(handle, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl->easy_setopt(handle, CURLOPT_LOW_SPEED_TIME, (long)CZ_HUB_STALL_S);

@@ -431,6 +431,9 @@ def test_verify_finds_one_changed_bit(cloze, home, sources):
     process = cloze("models", "verify", "m", check=False)
     assert process.returncode == 1
     assert "m:v1: DAMAGED" in process.stdout and "has changed: its SHA-256 is" in process.stdout
+    verdict, = json.loads(cloze("models", "verify", "--json", check=False).stdout)
+    assert verdict["tag"] == "m:v1" and verdict["ok"] is False
+    assert verdict["where"] == str(path) and "has changed" in verdict["error"]
 
 
 def test_verify_finds_damage_in_the_packed_form(cloze, home, sources):
@@ -450,7 +453,10 @@ def test_gc_removes_packed_forms_of_models_that_are_gone(cloze, home, sources):
     assert "1 packed models" in cloze("models", "gc").stdout
     left = set((home / "cache/packed").iterdir())
     assert len(left) == 1 and left < kept
-    cloze("models", "verify", "keep")
+    assert json.loads(cloze("models", "gc", "--json").stdout) == {
+        "unfinished_imports": 0, "downloads": 0, "packed_models": 0, "freed_bytes": 0}
+    verdict, = json.loads(cloze("models", "verify", "keep", "--json").stdout)
+    assert verdict == {"tag": "keep:v1", "ok": True, "files": 2, "packed": True}
 
 
 # ---- Killed ----
