@@ -5,6 +5,8 @@
  */
 #include "cli/verb.h"
 
+#include "store/store.h"
+
 struct completion {
     const struct cz_verb *verb;
     const struct cz_flag *pending; /* the flag whose value comes next */
@@ -57,6 +59,34 @@ static void offer_choices(const char *choices, const char *begun, struct cz_buff
     }
 }
 
+static bool is_listed(const struct cz_store_list *list, size_t index)
+{
+    for (size_t i = 0; i < index; i++) {
+        if (strcmp(list->entries[i].tag.name, list->entries[index].tag.name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Names of the store's models; behind a colon whole tags. */
+static void offer_models(const char *begun, struct cz_buffer *out)
+{
+    struct cz_store store;
+    struct cz_store_list list = {0};
+    bool whole = strchr(begun, ':') != NULL;
+    if (cz_store_open(NULL, &store, NULL) != CLOZE_OK)
+        return;
+    cz_store_list(&store, NULL, &list, NULL);
+    for (size_t i = 0; i < list.count; i++) {
+        char tag[CZ_TAG_TEXT];
+        const struct cz_tag *known = &list.entries[i].tag;
+        if (whole || !is_listed(&list, i))
+            offer(whole ? cz_tag_text(known, tag) : known->name, "", begun, out);
+    }
+    cz_store_list_free(&list);
+    cz_store_close(&store);
+}
+
 static void offer_value(enum cz_value_kind kind, const char *choices, const char *begun,
                         struct cz_buffer *out)
 {
@@ -69,6 +99,9 @@ static void offer_value(enum cz_value_kind kind, const char *choices, const char
         break;
     case CZ_VALUE_CHOICE:
         offer_choices(choices, begun, out);
+        break;
+    case CZ_VALUE_MODEL:
+        offer_models(begun, out);
         break;
     default:
         break;
@@ -155,6 +188,7 @@ const struct cz_verb cz_verb_complete = {
 
 static const char bash_script[] =
     "# bash completion for cloze: source <(cloze completion bash)\n"
+    "COMP_WORDBREAKS=${COMP_WORDBREAKS//:} # tags hold colons\n"
     "_cloze() {\n"
     "    local words=(\"${COMP_WORDS[@]:1:COMP_CWORD}\") line\n"
     "    COMPREPLY=()\n"

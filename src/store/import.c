@@ -536,8 +536,11 @@ cloze_status cz_store_import(const struct cz_store *store, const struct cz_impor
                                .arena = &arena};
     struct cz_tag tag;
     char text[CZ_TAG_TEXT];
+    struct cz_collection leftovers = {0};
     *entry = (struct cz_store_entry){0};
     cloze_status status = options->tag ? check_tag(store, options->tag, error) : CLOZE_OK;
+    if (!status)
+        status = cz_store_collect_stages(store, &leftovers, error);
     if (!status)
         status = cz_stage_open(store, &stage, error);
     if (!status)

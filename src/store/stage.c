@@ -395,12 +395,17 @@ static cloze_status collect_folder(const struct cz_store *store, const char *pat
     return status;
 }
 
+cloze_status cz_store_collect_stages(const struct cz_store *store, struct cz_collection *collection,
+                                     struct cloze_error *error)
+{
+    return collect_folder(store, store->staging, S_IFDIR, collect_stage, collection, error);
+}
+
 cloze_status cz_store_collect(const struct cz_store *store, struct cz_collection *collection,
                               struct cloze_error *error)
 {
     *collection = (struct cz_collection){0};
-    cloze_status status =
-        collect_folder(store, store->staging, S_IFDIR, collect_stage, collection, error);
+    cloze_status status = cz_store_collect_stages(store, collection, error);
     if (!status)
         status =
             collect_folder(store, store->downloads, S_IFREG, collect_download, collection, error);

@@ -38,6 +38,9 @@ struct cz_collection {
     uint64_t size_bytes; /* freed */
 };
 
+/* Only the stages: what every import begins with, so that interrupted ones don't add up. */
+cloze_status cz_store_collect_stages(const struct cz_store *store, struct cz_collection *collection,
+                                     struct cloze_error *error);
 /* Removes leftovers: stages and downloads whose locks nobody holds. */
 cloze_status cz_store_collect(const struct cz_store *store, struct cz_collection *collection,
                               struct cloze_error *error);

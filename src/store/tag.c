@@ -159,7 +159,7 @@ cloze_status cz_tag_name_from(const char *source, struct cz_tag *tag, struct clo
     size_t size = 0;
     for (const char *at = source; *at && size < CZ_TAG_PART; at++) {
         char c = (char)tolower((unsigned char)*at);
-        if (c == '/' && size + 2 <= CZ_TAG_PART) {
+        if (c == '/' && size && size + 2 <= CZ_TAG_PART) {
             tag->name[size++] = '-';
             c = '-';
         }
