@@ -178,3 +178,48 @@ void cz_help_write(const struct cz_verb *verb, const char *path, struct cz_buffe
         cz_buffer_printf(out, "\n'%s%s%s COMMAND --help' says more about a command.\n",
                          cz_program.name, *path ? " " : "", path);
 }
+
+static cloze_status run_help(struct cz_arguments *arguments, struct cloze_error *error)
+{
+    const struct cz_verb *verb = &cz_program;
+    struct cz_buffer path = {0}, text = {0};
+    const char *word;
+    cloze_status status = CLOZE_OK;
+    for (size_t i = 0; !status && (word = cz_argument_each(arguments, "COMMAND", i)); i++) {
+        const struct cz_verb *inner = cz_verb_find(verb, word);
+        const char *nearest = inner ? NULL : cz_nearest_verb(verb, word);
+        if (!inner)
+            status = cz_fail_usage(arguments, error, "unknown command '%s%s%s'%s%s%s",
+                                   cz_buffer_text(&path), path.size ? " " : "", word,
+                                   nearest ? "; did you mean '" : "", nearest ? nearest : "",
+                                   nearest ? "'?" : "");
+        else
+            verb = inner;
+        cz_buffer_printf(&path, "%s%s", path.size ? " " : "", word);
+    }
+    if (!status)
+        cz_help_write(verb, cz_buffer_text(&path), &text);
+    if (!status)
+        status = cz_buffer_status(&text, "the help", error);
+    if (!status)
+        fputs(cz_buffer_text(&text), stdout);
+    cz_buffer_free(&path);
+    cz_buffer_free(&text);
+    return status;
+}
+
+static const struct cz_parameter help_parameters[] = {
+    {.name = "COMMAND",
+     .help = "the command to explain; without it, all are listed",
+     .kind = CZ_VALUE_TEXT,
+     .optional = true,
+     .repeated = true},
+    {.name = NULL},
+};
+
+const struct cz_verb cz_verb_help = {
+    .name = "help",
+    .summary = "explain a command, like COMMAND --help",
+    .parameters = help_parameters,
+    .run = run_help,
+};

@@ -3,17 +3,14 @@
 
 extern const struct cz_verb cz_verb_models;
 extern const struct cz_verb cz_verb_call;
+extern const struct cz_verb cz_verb_help;
 extern const struct cz_verb cz_verb_completion;
 extern const struct cz_verb cz_verb_man;
 extern const struct cz_verb cz_verb_complete;
 
 static const struct cz_verb *const verbs[] = {
-    &cz_verb_models,
-    &cz_verb_call,
-    &cz_verb_completion,
-    &cz_verb_man,
-    &cz_verb_complete,
-    NULL,
+    &cz_verb_models, &cz_verb_call,     &cz_verb_help, &cz_verb_completion,
+    &cz_verb_man,    &cz_verb_complete, NULL,
 };
 
 const struct cz_flag cz_global_flags[] = {

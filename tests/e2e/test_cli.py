@@ -34,6 +34,13 @@ def test_every_command_has_help(cloze):
         assert max(len(line) for line in process.stdout.splitlines()) <= 100
 
 
+def test_help_explains_a_command(cloze):
+    assert cloze("help").stdout == cloze("--help").stdout
+    assert cloze("help", "models", "get").stdout == cloze("models", "get", "--help").stdout
+    process = cloze("help", "models", "gett", check=False)
+    assert process.returncode == 2 and "did you mean 'get'?" in process.stderr
+
+
 def test_no_arguments_show_the_help(cloze):
     assert cloze().stdout == cloze("--help").stdout
 
