@@ -219,7 +219,10 @@ static const char zsh_script[] =
     "    done < <(\"${words[1]}\" complete \"${(@)words[2,CURRENT]}\" 2>/dev/null)\n"
     "    (( ${#candidates} )) && _describe cloze candidates\n"
     "}\n"
-    "compdef _cloze cloze\n";
+    "compdef _cloze cloze\n"
+    "# Autoloaded from a folder of functions, this file is its own first call.\n"
+    "[[ ${funcstack[1]} == _cloze ]] && _cloze\n"
+    "true\n";
 
 static const char fish_script[] = "# fish completion for cloze: cloze completion fish | source\n"
                                   "function __cloze_complete\n"

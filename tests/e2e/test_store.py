@@ -16,6 +16,7 @@ import zipfile
 import pytest
 
 import tiny_model
+from conftest import MODEL
 
 VERSION = re.compile(r"[a-z2-7]{16}")
 
@@ -130,6 +131,18 @@ def test_imports_a_wheel(cloze, home, sources, tmp_path):
     folder = home / "models/named/v1"
     assert {path.name for path in folder.iterdir()} == \
         {"Tiny-Model.Q4_1.gguf", "model.yaml", "SHA256SUMS"}
+
+
+def test_the_default_model_came_whole_out_of_its_wheel(cloze):
+    """In the store of ./check, where a wheel of PyPI was imported."""
+    folder = pathlib.Path(cloze("models", "get", MODEL, "-o", "path").stdout.strip())
+    digests = dict(line.split()[::-1] for line in
+                   (folder / "SHA256SUMS").read_text().splitlines())
+    assert digests["SmolLM2-135M-Instruct.Q4_1.gguf"] == \
+        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+    assert (folder / "SmolLM2-135M-Instruct.Q4_1.gguf").stat().st_size == 98362432
+    verdict, = json.loads(cloze("models", "verify", MODEL, "--json").stdout)
+    assert verdict["ok"] and verdict["packed"]
 
 
 def test_links_when_asked(cloze, home, sources, tmp_path):
