@@ -3,8 +3,9 @@
  *
  *     cloze-logits MODEL CACHE_FOLDER SEQUENCE_LENGTH <tokens >logits
  *
- * Reads u32 token ids, cuts them in sequences of SEQUENCE_LENGTH, runs each on its own and writes the
- * logits of every position as f32[vocab]. CLOZE_KV=int8 or f32 chooses another form of the KV cache.
+ * Reads u32 token ids, cuts them in sequences of SEQUENCE_LENGTH, runs each on its own and writes
+ * the logits of every position as f32[vocab]. CLOZE_KV=int8 or f32 chooses another form of the KV
+ * cache.
  */
 #include "engine/backend.h"
 

@@ -4,8 +4,8 @@
  *     cloze-step MODEL CACHE_FOLDER [prompt] [generate] [sequences] [repetitions] [threads]
  *
  * Prints one line of JSON: prefill and decode in tokens per second, for one sequence and for
- * `sequences` together, each the median over the repetitions. As in llama-bench, decoding starts with
- * an empty cache, takes arbitrary tokens and computes all logits of every one.
+ * `sequences` together, each the median over the repetitions. As in llama-bench, decoding starts
+ * with an empty cache, takes arbitrary tokens and computes all logits of every one.
  */
 #include "base/clock.h"
 #include "engine/backend.h"
@@ -47,8 +47,8 @@ static cloze_status run_decode(struct bench *bench, uint32_t sequences, struct c
     struct cz_step_logits logits[MAX_SEQUENCES];
     struct cz_step step = {sequence, sequences, bench->rows, sequences, logits, sequences};
     for (uint32_t s = 0; s < sequences; s++) {
-        sequence[s] = (struct cz_step_sequence){bench->blocks + s * bench->blocks_each,
-                                                bench->blocks_each};
+        sequence[s] =
+            (struct cz_step_sequence){bench->blocks + s * bench->blocks_each, bench->blocks_each};
         logits[s] = (struct cz_step_logits){.row = s,
                                             .count = bench->info.vocab,
                                             .out = bench->out + (size_t)s * bench->info.vocab};
@@ -75,8 +75,8 @@ static double measure(struct bench *bench, uint32_t sequences)
     struct cloze_error error = {0};
     for (uint32_t i = 0; i <= bench->repetitions; i++) { /* the first one warms up */
         uint64_t start = cz_clock_ns();
-        cloze_status status = sequences ? run_decode(bench, sequences, &error)
-                                        : run_prompt(bench, &error);
+        cloze_status status =
+            sequences ? run_decode(bench, sequences, &error) : run_prompt(bench, &error);
         if (status) {
             fprintf(stderr, "cloze-step: %s\n", error.message);
             exit(1);
@@ -110,8 +110,8 @@ int main(int argc, char **argv)
     bench.blocks_each = longest / CZ_KV_BLOCK + 1;
     uint32_t count = (bench.sequences + 1) * bench.blocks_each;
     struct cz_backend_options options = {.threads = argument(argc, argv, 7, 0),
-                                         .max_rows = longest > MAX_SEQUENCES ? longest
-                                                                             : MAX_SEQUENCES,
+                                         .max_rows =
+                                             longest > MAX_SEQUENCES ? longest : MAX_SEQUENCES,
                                          .max_logits = MAX_SEQUENCES,
                                          .kv_blocks = count,
                                          .kv_type = CZ_KV_BF16};

@@ -51,7 +51,7 @@ static const char *const role_names[CZ_ROLES] = {
 };
 
 cloze_status cz_architecture_of(const char *name, const struct cz_architecture **out,
-                                  struct cloze_error *error)
+                                struct cloze_error *error)
 {
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (strcmp(table[i].name, name) == 0) {
@@ -59,10 +59,11 @@ cloze_status cz_architecture_of(const char *name, const struct cz_architecture *
             return CLOZE_OK;
         }
     }
-    return cz_fail(error, CLOZE_UNSUPPORTED, NULL,
-                   "architecture '%s' is not supported; supported are llama (and mistral), smollm3, "
-                   "qwen2, qwen3, gemma3_text and phi3",
-                   name);
+    return cz_fail(
+        error, CLOZE_UNSUPPORTED, NULL,
+        "architecture '%s' is not supported; supported are llama (and mistral), smollm3, "
+        "qwen2, qwen3, gemma3_text and phi3",
+        name);
 }
 
 static cloze_status check_role(const struct cz_architecture *architecture,

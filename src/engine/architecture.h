@@ -1,7 +1,7 @@
 /*
- * architecture.h - the table of model architectures: one row says which tensors and which activation
- * an architecture has. The forward pass (cpu_step.c) runs whatever tensors a layer has, in one order,
- * so a new architecture is a row here, unless it computes something new.
+ * architecture.h - the table of model architectures: one row says which tensors and which
+ * activation an architecture has. The forward pass (cpu_step.c) runs whatever tensors a layer has,
+ * in one order, so a new architecture is a row here, unless it computes something new.
  */
 #ifndef CZ_ENGINE_ARCHITECTURE_H
 #define CZ_ENGINE_ARCHITECTURE_H
@@ -17,7 +17,7 @@ struct cz_architecture {
 
 /* CLOZE_UNSUPPORTED, naming the architecture, when there is no row for it. */
 cloze_status cz_architecture_of(const char *name, const struct cz_architecture **out,
-                                  struct cloze_error *error);
+                                struct cloze_error *error);
 
 /* Whether the model has all tensors of its architecture and none that the forward pass would leave
  * out; sizes and ratios that the forward pass relies on. */

@@ -86,8 +86,8 @@ static cloze_status load_layer(struct cz_cpu_backend *backend, uint32_t index,
     };
     cloze_status status = CLOZE_OK;
     for (size_t i = 0; i < sizeof matrices / sizeof *matrices && !status; i++)
-        status = add_matrix(backend, matrices[i].product, matrices[i].role, matrices[i].bias,
-                            index, matrices[i].rows, matrices[i].columns, error);
+        status = add_matrix(backend, matrices[i].product, matrices[i].role, matrices[i].bias, index,
+                            matrices[i].rows, matrices[i].columns, error);
     layer->attention_norm = cz_packed_vector(packed, CZ_ROLE_ATTENTION_NORM, index);
     layer->q_norm = cz_packed_vector(packed, CZ_ROLE_Q_NORM, index);
     layer->k_norm = cz_packed_vector(packed, CZ_ROLE_K_NORM, index);
@@ -108,12 +108,12 @@ static cloze_status load_weights(struct cz_cpu_backend *backend, struct cloze_er
         return cz_fail_memory(error, "the layers of a model");
     struct cz_packed head;
     bool tied = !cz_packed_matrix(&backend->packed, CZ_ROLE_HEAD, 0, &head);
-    cloze_status status = add_matrix(backend, &backend->head,
-                                     tied ? CZ_ROLE_EMBEDDING : CZ_ROLE_HEAD, 0, 0, hyper->vocab,
-                                     hyper->hidden, error);
-    if (!status && (!cz_packed_matrix(&backend->packed, CZ_ROLE_EMBEDDING, 0,
-                                      &backend->embedding) ||
-                    !cz_packed_vector(&backend->packed, CZ_PACKED_LAYER_FLAGS, 0)))
+    cloze_status status =
+        add_matrix(backend, &backend->head, tied ? CZ_ROLE_EMBEDDING : CZ_ROLE_HEAD, 0, 0,
+                   hyper->vocab, hyper->hidden, error);
+    if (!status &&
+        (!cz_packed_matrix(&backend->packed, CZ_ROLE_EMBEDDING, 0, &backend->embedding) ||
+         !cz_packed_vector(&backend->packed, CZ_PACKED_LAYER_FLAGS, 0)))
         status = cz_fail(error, CLOZE_CORRUPT, NULL, "the packed model lacks a tensor");
     backend->output_norm = cz_packed_vector(&backend->packed, CZ_ROLE_OUTPUT_NORM, 0);
     for (uint32_t i = 0; i < 3; i++)
@@ -127,8 +127,8 @@ static cloze_status load_weights(struct cz_cpu_backend *backend, struct cloze_er
 
 static void *map_memory(size_t bytes)
 {
-    void *memory =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return memory == MAP_FAILED ? NULL : memory;
 }
 
@@ -181,11 +181,28 @@ static void carve_rows(struct cz_cpu_backend *backend, struct carver *carver, si
     CARVE(carver, rows, backend->place);
 }
 
+/* Memory for the items of attention that don't go round among the workers (plan_chunks), over the
+ * longest sequence that the KV cache holds. */
+static void carve_parts(struct cz_cpu_backend *backend, struct carver *carver)
+{
+    enum { MOST = 1 << 14 };
+    size_t positions =
+        cz_size_min(backend->hyper->context, (size_t)backend->options.kv_blocks * CZ_KV_BLOCK);
+    size_t chunks = positions / CZ_ATTENTION_CHUNK + 1, workers = cz_pool_threads(backend->pool);
+    backend->part_count = (uint32_t)cz_size_min(chunks * 4 * workers, MOST);
+    CARVE(carver, backend->part_count, backend->parts);
+    for (uint32_t i = 0; i < backend->part_count; i++) {
+        struct cz_attention_part counted, *part = carver->memory ? &backend->parts[i] : &counted;
+        CARVE(carver, (size_t)CZ_ATTENTION_ROWS * backend->hyper->head_dim, part->values);
+    }
+}
+
 static void carve_all(struct cz_cpu_backend *backend, struct carver *carver)
 {
     const struct cz_packed_hyper *hyper = backend->hyper;
     size_t rows = backend->options.max_rows, panels = cz_packed_panels(&backend->head.weights[0]);
     carve_rows(backend, carver, rows);
+    carve_parts(backend, carver);
     size_t records = cz_size_max(rows, CZ_HEAD_GROUP);
     for (int kind = 0; kind < CZ_ACTIVATION_KINDS; kind++)
         backend->records[kind] =

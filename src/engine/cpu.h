@@ -1,12 +1,12 @@
 /*
  * cpu.h - the CPU backend's parts: opened weights, KV memory and the buffers of a step.
  *
- * A step runs as one task on all workers of the pool (cpu_step.c); stages are separated by barriers.
- * Everything is allocated when the backend is opened; a step allocates nothing.
+ * A step runs as one task on all workers of the pool (cpu_step.c); stages are separated by
+ * barriers. Everything is allocated when the backend is opened; a step allocates nothing.
  *
  * KV memory: block[kv_blocks], a block being tile[layers][kv_heads][copies] (kernels.h, "Keys and
- * values"). There are two copies only for longrope models: keys rotated for positions before and past
- * the switch, so that a row finds all keys rotated the way its own position asks for.
+ * values"). There are two copies only for longrope models: keys rotated for positions before and
+ * past the switch, so that a row finds all keys rotated the way its own position asks for.
  */
 #ifndef CZ_ENGINE_CPU_H
 #define CZ_ENGINE_CPU_H
@@ -16,7 +16,7 @@
 #include "kernels/kernels.h"
 
 enum {
-    CZ_HEAD_GROUP = 16,   /* logits requests that go through the head together */
+    CZ_HEAD_GROUP = 16, /* logits requests that go through the head together */
     CZ_ACTIVATION_KINDS = 2,
     CZ_BACKEND_MAX_ROWS = 1 << 16,
 };
@@ -67,21 +67,24 @@ struct cz_cpu_backend {
     /* Buffers of a step; rows = options.max_rows. All in `memory`, mmapped. */
     unsigned char *memory;
     size_t memory_bytes;
-    float *x;                                 /* [rows][hidden]: the residual stream */
-    float *q, *k, *v;                         /* [rows][heads or kv_heads * head_dim] */
-    float *attended;                          /* [rows][heads * head_dim] */
-    float *gate, *up;                         /* [rows][intermediate] */
-    float *sum;                               /* [rows][hidden]: input of a norm after a part */
-    float *cosine[3], *sine[3];               /* [rows][dims / 2], by enum cz_cpu_rope */
+    float *x;                                    /* [rows][hidden]: the residual stream */
+    float *q, *k, *v;                            /* [rows][heads or kv_heads * head_dim] */
+    float *attended;                             /* [rows][heads * head_dim] */
+    float *gate, *up;                            /* [rows][intermediate] */
+    float *sum;                                  /* [rows][hidden]: input of a norm after a part */
+    float *cosine[3], *sine[3];                  /* [rows][dims / 2], by enum cz_cpu_rope */
     unsigned char *records[CZ_ACTIVATION_KINDS]; /* the input of the next products */
-    float *logits;                            /* [CZ_HEAD_GROUP][vocab up to a whole panel] */
-    uint32_t *panels;                         /* [CZ_HEAD_GROUP][panels of the head] */
-    struct cz_cpu_tile *tiles;                /* [rows] */
+    float *logits;                               /* [CZ_HEAD_GROUP][vocab up to a whole panel] */
+    uint32_t *panels;                            /* [CZ_HEAD_GROUP][panels of the head] */
+    struct cz_cpu_tile *tiles;                   /* [rows] */
     uint32_t tile_count;
-    uint32_t *logits_order;                   /* [max_logits] */
-    uint32_t *wanted, wanted_count;           /* [rows]: those that logits are wanted of */
-    uint32_t *place;                          /* [rows]: where a wanted row ends up */
-    struct cz_cpu_worker_memory *workers;     /* [threads] */
+    uint32_t *logits_order;          /* [max_logits] */
+    uint32_t *wanted, wanted_count;  /* [rows]: those that logits are wanted of */
+    uint32_t *place;                 /* [rows]: where a wanted row ends up */
+    struct cz_attention_part *parts; /* [part_count]: attention shared by chunks of positions */
+    uint32_t part_count;
+    uint32_t chunk_count;                 /* of this step; 0: a worker does all chunks of an item */
+    struct cz_cpu_worker_memory *workers; /* [threads] */
 };
 
 enum cz_cpu_rope { CZ_CPU_ROPE, CZ_CPU_ROPE_LONG, CZ_CPU_ROPE_LOCAL };

@@ -1,11 +1,11 @@
 /*
  * cpu_step.c - the forward pass over the rows of a step, as one task of all workers.
  *
- * Per layer: norm | q, k, v | RoPE, KV write | attention | o + residual | norm | gate, up | activation
- * | down + residual, with a barrier at each bar; then the head for the rows that want logits. Loops
- * are shared out by rows, panels or attention tiles, never along a sum, and every row is computed by
- * the same operations in the same order whatever stands beside it: its result depends on its sequence
- * alone.
+ * Per layer: norm | q, k, v | RoPE, KV write | attention | o + residual | norm | gate, up |
+ * activation | down + residual, with a barrier at each bar; then the head for the rows that want
+ * logits. Loops are shared out by rows, panels or attention tiles, never along a sum, and every row
+ * is computed by the same operations in the same order whatever stands beside it: its result
+ * depends on its sequence alone.
  */
 #include "engine/cpu.h"
 
@@ -22,6 +22,11 @@ struct pass {
 
 /* Rows of one KV head that one worker places in the KV memory: neighbours share cache lines. */
 enum { PLACE_ROWS = 16 };
+
+/* One item after the other, shared with the other workers. */
+#define FOR_SHARE(pass, items, index)                                                              \
+    for (struct cz_range range_ = {0, 0}; cz_worker_take((pass)->worker, (items), 1, &range_);)    \
+        for (uint32_t index = range_.first; index < range_.end; index++)
 
 /* ---- Checks ---- */
 
@@ -48,9 +53,9 @@ static cloze_status check_step(const struct cz_cpu_backend *backend, const struc
 {
     if (step->row_count > backend->options.max_rows ||
         step->logits_count > backend->options.max_logits)
-        return cz_fail(error, CLOZE_LIMIT, NULL, "a step of %u rows and %u logits; at most %u and %u",
-                       step->row_count, step->logits_count, backend->options.max_rows,
-                       backend->options.max_logits);
+        return cz_fail(error, CLOZE_LIMIT, NULL,
+                       "a step of %u rows and %u logits; at most %u and %u", step->row_count,
+                       step->logits_count, backend->options.max_rows, backend->options.max_logits);
     cloze_status status = CLOZE_OK;
     for (uint32_t i = 0; i < step->row_count && !status; i++)
         status = check_row(backend, step, i, error);
@@ -98,6 +103,20 @@ static void cut_tiles(struct cz_cpu_backend *backend, const struct cz_step *step
         else
             backend->tiles[backend->tile_count++] = (struct cz_cpu_tile){i, 1, false};
     }
+}
+
+/* Whether workers share attention by chunks of positions, and how many chunks there are at most. */
+static void plan_chunks(struct cz_cpu_backend *backend, const struct cz_step *step)
+{
+    uint32_t calls = backend->hyper->heads / heads_per_call(backend->hyper), farthest = 0;
+    uint32_t workers = cz_pool_threads(backend->pool), items = backend->tile_count * calls;
+    for (uint32_t i = 0; i < step->row_count; i++)
+        if (step->rows[i].position > farthest)
+            farthest = step->rows[i].position;
+    uint32_t chunks = farthest / CZ_ATTENTION_CHUNK + 1;
+    bool shared = workers > 1 && chunks > 1 && items % workers && items < 4 * workers &&
+                  items * chunks <= backend->part_count;
+    backend->chunk_count = shared ? chunks : 0;
 }
 
 /* ---- Products ---- */
@@ -154,8 +173,8 @@ static void embed(const struct pass *pass, uint32_t row)
     }
 }
 
-/* Ends a part (attention or feed-forward) whose output stands in `sum` when it has a norm of its own:
- * x += norm(sum). Without one the last product has added to x itself. */
+/* Ends a part (attention or feed-forward) whose output stands in `sum` when it has a norm of its
+ * own: x += norm(sum). Without one the last product has added to x itself. */
 static void end_part(const struct pass *pass, const float *norm, uint32_t row)
 {
     const struct cz_cpu_backend *backend = pass->backend;
@@ -180,8 +199,9 @@ static void begin_part(const struct pass *pass, const float *norm,
 static void rotate(const struct cz_cpu_backend *backend, enum cz_cpu_rope rope, uint32_t row,
                    float *vector)
 {
-    uint32_t half = (rope == CZ_CPU_ROPE_LOCAL ? backend->hyper->local_rope.dims
-                                               : backend->hyper->rope.dims) / 2;
+    uint32_t half =
+        (rope == CZ_CPU_ROPE_LOCAL ? backend->hyper->local_rope.dims : backend->hyper->rope.dims) /
+        2;
     backend->kernels->rope(vector, half, backend->cosine[rope] + (size_t)row * half,
                            backend->sine[rope] + (size_t)row * half);
 }
@@ -223,9 +243,8 @@ static void place_head(const struct pass *pass, uint32_t layer_index, uint32_t r
     if (layer->k_norm)
         backend->kernels->rms_norm(k, layer->k_norm, dim, hyper->norm_epsilon, k);
     const struct cz_step_sequence *sequence = &pass->step->sequences[at->sequence];
-    unsigned char *tile =
-        kv_head(backend, layer_index, head) +
-        sequence->blocks[at->position / CZ_KV_BLOCK] * backend->block_bytes;
+    unsigned char *tile = kv_head(backend, layer_index, head) +
+                          sequence->blocks[at->position / CZ_KV_BLOCK] * backend->block_bytes;
     uint32_t slot = at->position % CZ_KV_BLOCK;
     if (hyper->rope.switch_at && layer->has_rope) { /* two copies of the key, see cpu.h */
         float *longer = pass->memory->row;
@@ -247,7 +266,9 @@ static void place_rows(const struct pass *pass, uint32_t layer, uint32_t item)
         place_head(pass, layer, row, item % heads);
 }
 
-static void attend(const struct pass *pass, uint32_t layer_index, uint32_t item)
+/* What attention computes for one tile of rows and the query heads of one call. */
+static struct cz_attention attention_of(const struct pass *pass, uint32_t layer_index,
+                                        uint32_t item)
 {
     const struct cz_cpu_backend *backend = pass->backend;
     const struct cz_packed_hyper *hyper = backend->hyper;
@@ -261,8 +282,7 @@ static void attend(const struct pass *pass, uint32_t layer_index, uint32_t item)
     if (layer->has_rope && is_past_switch(hyper, row->position))
         tiles += backend->tile_bytes;
     size_t stride = (size_t)hyper->heads * hyper->head_dim;
-    size_t at = tile->row * stride + (size_t)head * hyper->head_dim;
-    struct cz_attention attention = {
+    return (struct cz_attention){
         .form = kv_form(backend),
         .head_dim = hyper->head_dim,
         .heads = heads,
@@ -271,14 +291,58 @@ static void attend(const struct pass *pass, uint32_t layer_index, uint32_t item)
         .window = layer->is_local ? hyper->sliding_window : 0,
         .scale = hyper->attention_scale,
         .cap = hyper->attention_softcap,
-        .queries = backend->q + at,
+        .queries = backend->q + tile->row * stride + (size_t)head * hyper->head_dim,
         .query_stride = stride,
         .tiles = tiles,
         .block_stride = backend->block_bytes,
         .blocks = pass->step->sequences[row->sequence].blocks,
     };
-    cz_attend(backend->kernels, &attention, pass->memory->attention, backend->attended + at,
-              stride);
+}
+
+static float *attended_at(const struct cz_cpu_backend *backend,
+                          const struct cz_attention *attention)
+{
+    return backend->attended + (attention->queries - backend->q);
+}
+
+/* Few rows, far into their sequences: workers share the chunks of positions too. The parts are then
+ * merged in the order in which one worker would have computed them. */
+static void attend_by_chunks(const struct pass *pass, uint32_t layer, uint32_t items)
+{
+    const struct cz_cpu_backend *backend = pass->backend;
+    uint32_t chunks = backend->chunk_count;
+    FOR_SHARE (pass, items * chunks, piece) {
+        struct cz_attention attention = attention_of(pass, layer, piece / chunks);
+        struct cz_range range = cz_attention_chunks(&attention);
+        uint32_t chunk = piece % chunks;
+        if (chunk >= range.first && chunk < range.end)
+            backend->kernels->attend_chunk(&attention, chunk, &backend->parts[piece]);
+    }
+    cz_worker_barrier(pass->worker);
+    FOR_SHARE (pass, items, item) {
+        struct cz_attention attention = attention_of(pass, layer, item);
+        struct cz_range range = cz_attention_chunks(&attention);
+        cz_attend_parts(
+            backend->kernels, &attention, backend->parts + (size_t)item * chunks + range.first,
+            range.end - range.first, attended_at(backend, &attention), attention.query_stride);
+    }
+}
+
+static void attend_all(const struct pass *pass, uint32_t layer, bool last)
+{
+    const struct cz_cpu_backend *backend = pass->backend;
+    uint32_t calls = backend->hyper->heads / heads_per_call(backend->hyper);
+    if (backend->chunk_count) {
+        attend_by_chunks(pass, layer, backend->tile_count * calls);
+        return;
+    }
+    FOR_SHARE (pass, backend->tile_count * calls, item) {
+        if (last && !backend->tiles[item / calls].is_wanted)
+            continue;
+        struct cz_attention attention = attention_of(pass, layer, item);
+        cz_attend(backend->kernels, &attention, pass->memory->attention,
+                  attended_at(backend, &attention), attention.query_stride);
+    }
 }
 
 static void activate(const struct pass *pass, const struct cz_cpu_layer *layer, uint32_t row)
@@ -296,13 +360,8 @@ static void activate(const struct pass *pass, const struct cz_cpu_layer *layer, 
 
 /* ---- A layer ---- */
 
-#define FOR_SHARE(pass, items, index)                                                              \
-    for (struct cz_range range_ = {0, 0};                                                          \
-         cz_worker_take((pass)->worker, (items), 1, &range_);)                                     \
-        for (uint32_t index = range_.first; index < range_.end; index++)
-
-/* After the last layer's attention only the rows that logits are wanted of go on: they move together,
- * and pass->rows becomes their number. */
+/* After the last layer's attention only the rows that logits are wanted of go on: they move
+ * together, and pass->rows becomes their number. */
 static void keep_wanted_rows(struct pass *pass)
 {
     const struct cz_cpu_backend *backend = pass->backend;
@@ -319,22 +378,20 @@ static void run_attention(struct pass *pass, uint32_t index, bool last)
     const struct cz_cpu_backend *backend = pass->backend;
     const struct cz_packed_hyper *hyper = backend->hyper;
     const struct cz_cpu_layer *layer = &backend->layers[index];
-    uint32_t calls = hyper->heads / heads_per_call(hyper);
     run_product(pass, &layer->qkv, (float *[]){backend->q, backend->k, backend->v}, false);
-    FOR_SHARE(pass, (pass->rows + PLACE_ROWS - 1) / PLACE_ROWS * hyper->kv_heads, item)
+    FOR_SHARE (pass, (pass->rows + PLACE_ROWS - 1) / PLACE_ROWS * hyper->kv_heads, item) {
         place_rows(pass, index, item);
+    }
     cz_worker_barrier(pass->worker);
-    FOR_SHARE(pass, backend->tile_count * calls, item)
-        if (!last || backend->tiles[item / calls].is_wanted)
-            attend(pass, index, item);
+    attend_all(pass, index, last);
     if (last)
         keep_wanted_rows(pass);
     cz_worker_barrier(pass->worker);
-    FOR_SHARE(pass, pass->rows, row)
-        put_input(backend, &layer->o,
-                  backend->attended + (size_t)(last ? backend->wanted[row] : row) * hyper->heads *
-                                          hyper->head_dim,
-                  0, pass->rows, row);
+    size_t stride = (size_t)hyper->heads * hyper->head_dim;
+    FOR_SHARE (pass, pass->rows, row) {
+        size_t at = last ? backend->wanted[row] : row;
+        put_input(backend, &layer->o, backend->attended + at * stride, 0, pass->rows, row);
+    }
     cz_worker_barrier(pass->worker);
     bool normed = layer->post_attention_norm;
     run_product(pass, &layer->o, (float *[]){normed ? backend->sum : backend->x}, !normed);
@@ -344,8 +401,9 @@ static void run_feed_forward(const struct pass *pass, const struct cz_cpu_layer 
 {
     const struct cz_cpu_backend *backend = pass->backend;
     run_product(pass, &layer->gate_up, (float *[]){backend->gate, backend->up}, false);
-    FOR_SHARE(pass, pass->rows, row)
+    FOR_SHARE (pass, pass->rows, row) {
         activate(pass, layer, row);
+    }
     cz_worker_barrier(pass->worker);
     bool normed = layer->post_ffn_norm;
     run_product(pass, &layer->down, (float *[]){normed ? backend->sum : backend->x}, !normed);
@@ -357,7 +415,7 @@ static void run_layers(struct pass *pass)
     uint32_t layers = backend->hyper->layers;
     for (uint32_t i = 0; i < layers; i++) {
         const struct cz_cpu_layer *layer = &backend->layers[i];
-        FOR_SHARE(pass, pass->rows, row) {
+        FOR_SHARE (pass, pass->rows, row) {
             if (i == 0)
                 embed(pass, row);
             else
@@ -368,7 +426,7 @@ static void run_layers(struct pass *pass)
         run_attention(pass, i, i + 1 == layers);
         if (!pass->rows)
             return;
-        FOR_SHARE(pass, pass->rows, row) {
+        FOR_SHARE (pass, pass->rows, row) {
             end_part(pass, layer->post_attention_norm, row);
             begin_part(pass, layer->ffn_norm, &layer->gate_up, row);
         }
@@ -384,7 +442,8 @@ static uint32_t panel_bits(const struct cz_step_logits *logits, uint32_t panel)
     return logits->words[panel / 2] >> panel % 2 * CZ_PANEL_ROWS & 0xffff;
 }
 
-/* The panels that a mask touches, ascending, in `list` (or only their number, when list is NULL). */
+/* The panels that a mask touches, ascending, in `list` (or only their number, when list is NULL).
+ */
 static uint32_t list_panels(const struct cz_step_logits *logits, uint32_t panels, uint32_t *list)
 {
     uint32_t count = 0, last = UINT32_MAX;
@@ -456,7 +515,8 @@ static void begin_head(const struct pass *pass, uint32_t slot, uint32_t dense,
     size_t at = (size_t)backend->place[logits->row] * hidden;
     const float *x = backend->x + at;
     if (norm) { /* as end_part, but rows may be asked for twice */
-        backend->kernels->rms_norm(backend->sum + at, norm, hidden, backend->hyper->norm_epsilon, row);
+        backend->kernels->rms_norm(backend->sum + at, norm, hidden, backend->hyper->norm_epsilon,
+                                   row);
         backend->kernels->add(row, x, hidden);
         x = row;
     }
@@ -484,8 +544,8 @@ static uint32_t plan_head(const struct pass *pass, const uint32_t *order, uint32
         }
         list[products++] = (struct cz_matmul){
             .weights = weights,
-            .activations = backend->records[kind] +
-                           slot * cz_activation_bytes(kind, weights->columns),
+            .activations =
+                backend->records[kind] + slot * cz_activation_bytes(kind, weights->columns),
             .rows = 1,
             .out = backend->logits + slot * stride,
             .out_stride = stride,
@@ -540,7 +600,7 @@ static void run_head_group(const struct pass *pass, const uint32_t *order, uint3
     bool sparse[CZ_HEAD_GROUP];
     uint32_t panels = cz_packed_panels(&backend->head.weights[0]), panel_counts[CZ_HEAD_GROUP];
     uint32_t products = plan_head(pass, order, count, list, sparse);
-    FOR_SHARE(pass, count, slot) {
+    FOR_SHARE (pass, count, slot) {
         const struct cz_step_logits *logits = &pass->step->logits[order[slot]];
         begin_head(pass, slot, sparse[0] ? 0 : list[0].rows, logits);
         if (sparse[slot])
@@ -551,13 +611,12 @@ static void run_head_group(const struct pass *pass, const uint32_t *order, uint3
             sparse[slot] ? list_panels(&pass->step->logits[order[slot]], panels, NULL) : panels;
     for (uint32_t i = 0; i < products; i++)
         if (list[i].panels)
-            list[i].panel_count =
-                panel_counts[(size_t)(list[i].panels - backend->panels) / panels];
+            list[i].panel_count = panel_counts[(size_t)(list[i].panels - backend->panels) / panels];
     cz_worker_barrier(pass->worker);
     cz_matmul_run(backend->kernels, pass->worker, list, products);
     cz_worker_barrier(pass->worker);
     size_t stride = (size_t)panels * CZ_PANEL_ROWS;
-    FOR_SHARE(pass, count, slot) {
+    FOR_SHARE (pass, count, slot) {
         const struct cz_step_logits *logits = &pass->step->logits[order[slot]];
         float *computed = backend->logits + slot * stride;
         if (backend->hyper->final_softcap != 0)
@@ -582,8 +641,7 @@ struct task {
 static void step_task(void *context, struct cz_worker *worker)
 {
     const struct task *task = context;
-    struct pass pass = {task->backend, task->step, worker,
-                        &task->backend->workers[worker->index],
+    struct pass pass = {task->backend, task->step, worker, &task->backend->workers[worker->index],
                         task->step->row_count};
     if (pass.rows)
         run_layers(&pass);
@@ -600,6 +658,7 @@ cloze_status cz_cpu_step(struct cz_backend *base, const struct cz_step *step,
     if (status)
         return status;
     cut_tiles(backend, step);
+    plan_chunks(backend, step);
     order_logits(backend, step);
     list_wanted(backend, step);
     struct task task = {backend, step};

@@ -147,8 +147,7 @@ static cloze_status hash_content(const struct file_list *list, char digest[CZ_SH
         struct cz_buffer path = {0};
         char content[CZ_SHA256_TEXT + 1] = "";
         const char *joined = cz_path_join(&path, cz_buffer_text(&list->folder), list->names[i]);
-        status = joined ? cz_sha256_file(joined, content, error)
-                        : cz_fail_memory(error, "a path");
+        status = joined ? cz_sha256_file(joined, content, error) : cz_fail_memory(error, "a path");
         cz_sha256_update(&whole, list->names[i], strlen(list->names[i]) + 1);
         cz_sha256_update(&whole, content, CZ_SHA256_TEXT);
         cz_buffer_free(&path);

@@ -1,5 +1,6 @@
 /*
- * identity.h - which weights a model source holds: a digest of its content, found without reading it.
+ * identity.h - which weights a model source holds: a digest of its content, found without reading
+ * it.
  *
  * The digest names the packed file, so that two copies of a model share one. Hashing costs a second
  * per 1.5 GB; therefore it is remembered in `cache_folder`/identity under what stat(2) says of the

@@ -1,4 +1,5 @@
-/* packed_file.c - opens and checks packed files. Nothing of a file is used before it was checked. */
+/* packed_file.c - opens and checks packed files. Nothing of a file is used before it was checked.
+ */
 #include "engine/packed_file.h"
 
 #include "base/size.h"

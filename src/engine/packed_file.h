@@ -52,7 +52,7 @@ struct cz_packed_hyper {
 };
 
 struct cz_packed_header {
-    char magic[8]; /* CZ_PACKED_MAGIC */
+    char magic[8];   /* CZ_PACKED_MAGIC */
     uint32_t layout; /* cz_packed_layout() */
     uint32_t entry_count;
     char source_digest[CZ_SHA256_TEXT];
@@ -69,7 +69,7 @@ struct cz_packed_entry {
     uint32_t role; /* enum cz_role or cz_packed_role */
     uint32_t layer;
     uint32_t is_matrix;
-    uint32_t rows, columns; /* a vector has columns 1 */
+    uint32_t rows, columns;                     /* a vector has columns 1 */
     uint32_t width, group, has_minimum, offset; /* of matrices */
     uint32_t padding;
     uint64_t position, size; /* bytes in the file */
@@ -91,8 +91,8 @@ uint32_t cz_packed_layout(void);
 /* The packed file's path for a digest, as the buffer's content. */
 const char *cz_packed_path(struct cz_buffer *buffer, const char *cache_folder, const char *digest);
 
-/* Maps the file and checks all but the tensors' content. CLOZE_CORRUPT when it is not the packed form
- * of `digest` in this program's layout; CLOZE_NOT_FOUND when it is not there. */
+/* Maps the file and checks all but the tensors' content. CLOZE_CORRUPT when it is not the packed
+ * form of `digest` in this program's layout; CLOZE_NOT_FOUND when it is not there. */
 cloze_status cz_packed_open(const char *path, const char *digest, struct cz_packed_model *model,
                             struct cloze_error *error);
 void cz_packed_close(struct cz_packed_model *model);
@@ -116,7 +116,6 @@ uint64_t cz_packed_piece_checksum(uint64_t index, const void *data, size_t size)
 /* Writes the packed form of the model at `source` to `path`, on all cores. */
 typedef void cz_packed_progress(void *context, uint64_t done, uint64_t total);
 cloze_status cz_packed_make(const char *source, const char *path, const char *digest,
-                            cz_packed_progress *progress, void *context,
-                            struct cloze_error *error);
+                            cz_packed_progress *progress, void *context, struct cloze_error *error);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * packed_make.c - makes packed files: plan the layout, convert panel by panel on all cores, checksum,
- * sync, rename.
+ * packed_make.c - makes packed files: plan the layout, convert panel by panel on all cores,
+ * checksum, sync, rename.
  *
  * Work is cut into panels of 16 rows of a matrix. Each worker holds scratch memory for the codes,
  * scales and minima (or floats) of one panel. The first error stops all.
@@ -23,8 +23,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-
-
 /* One entry and what it is made from. */
 struct planned {
     struct cz_packed_entry entry;
@@ -39,8 +37,8 @@ struct making {
     struct cz_packed_hyper hyper;
     struct planned *plan;
     uint32_t planned;
-    uint32_t items; /* panels of all matrices */
-    float *frequencies; /* of all RoPE tables, and the layer flags: owned */
+    uint32_t items;      /* panels of all matrices */
+    float *frequencies;  /* of all RoPE tables, and the layer flags: owned */
     unsigned char *data; /* the file, mapped for writing */
     size_t data_position, size;
     uint64_t *piece_sums; /* one per worker */
@@ -174,7 +172,8 @@ static cloze_status add_tensor(struct making *making, uint32_t role, uint32_t la
         return status;
     making->items += (planned->entry.rows + CZ_PANEL_ROWS - 1) / CZ_PANEL_ROWS;
     making->scratch_columns = cz_size_max(making->scratch_columns, planned->entry.columns);
-    bool lookup = role == CZ_ROLE_EMBEDDING && cz_model_tensor(making->model, CZ_ROLE_HEAD, 0)->data;
+    bool lookup =
+        role == CZ_ROLE_EMBEDDING && cz_model_tensor(making->model, CZ_ROLE_HEAD, 0)->data;
     if (!lookup)
         making->hyper.source_bytes_per_token += tensor->size;
     return CLOZE_OK;
@@ -230,14 +229,14 @@ static cloze_status make_plan(struct making *making, struct cloze_error *error)
     for (uint32_t layer = 0; layer < from->layers && !status; layer++)
         for (uint32_t role = CZ_ROLE_ATTENTION_NORM; role < CZ_ROLES && !status; role++)
             status = add_tensor(making, role, layer, error);
-    size_t position = sizeof(struct cz_packed_header) +
-                      making->planned * sizeof(struct cz_packed_entry);
+    size_t position =
+        sizeof(struct cz_packed_header) + making->planned * sizeof(struct cz_packed_entry);
     making->data_position = cz_size_align(position, CZ_PACKED_ALIGNMENT);
     making->size = making->data_position;
     for (uint32_t i = 0; i < making->planned; i++) {
         making->plan[i].entry.position = making->size;
-        making->size = cz_size_align(making->size + making->plan[i].entry.size,
-                                     CZ_PACKED_ALIGNMENT);
+        making->size =
+            cz_size_align(making->size + making->plan[i].entry.size, CZ_PACKED_ALIGNMENT);
     }
     return status;
 }
@@ -316,8 +315,8 @@ static cloze_status convert_panel(const struct making *making, const struct plan
     const struct cz_tensor *tensor = planned->tensor;
     const struct cz_packed_entry *entry = &planned->entry;
     const struct cz_dtype_info *info = cz_dtype_info(tensor->dtype);
-    struct cz_packed shape = {NULL,         entry->rows,        entry->columns,
-                              entry->width, entry->group,       entry->has_minimum != 0,
+    struct cz_packed shape = {NULL,         entry->rows,  entry->columns,
+                              entry->width, entry->group, entry->has_minimum != 0,
                               entry->offset};
     size_t row_bytes = entry->columns / info->block_elements * info->block_bytes;
     uint32_t first = panel * CZ_PANEL_ROWS;

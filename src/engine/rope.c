@@ -92,13 +92,13 @@ void cz_rope_prepare(const struct cz_rope *rope, const float *divisors, uint32_t
 /* "dynamic": the base that spreads the trained range over `length` positions. */
 static double dynamic_theta(const struct cz_rope_table *table, uint32_t length)
 {
-    double stretch = table->dynamic_factor * length / table->dynamic_from -
-                     (table->dynamic_factor - 1);
+    double stretch =
+        table->dynamic_factor * length / table->dynamic_from - (table->dynamic_factor - 1);
     return table->theta * pow(stretch, table->dims / (table->dims - 2.0));
 }
 
 void cz_rope_row(const struct cz_rope_table *table, const float *frequencies, uint32_t position,
-                    float *cosine, float *sine)
+                 float *cosine, float *sine)
 {
     bool dynamic = table->dynamic_from && position >= table->dynamic_from;
     double theta = dynamic ? dynamic_theta(table, position + 1) : 0;

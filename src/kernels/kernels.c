@@ -99,6 +99,20 @@ size_t cz_attention_scratch(uint32_t head_dim)
     return 2 * (size_t)CZ_ATTENTION_ROWS * head_dim;
 }
 
+/* Divides the rows of `sum` and puts them into `out`. */
+static void finish_rows(const struct cz_kernels *kernels, const struct cz_attention *attention,
+                        const struct cz_attention_part *sum, float *out, size_t out_stride)
+{
+    for (uint32_t row = 0; row < attention->rows; row++) {
+        struct cz_attention_part of_row = *sum;
+        uint32_t first = row * attention->heads;
+        memmove(of_row.sum, sum->sum + first, attention->heads * sizeof(float));
+        of_row.values = sum->values + (size_t)first * attention->head_dim;
+        kernels->attend_finish(&of_row, attention->heads, attention->head_dim,
+                               out + row * out_stride, attention->head_dim);
+    }
+}
+
 void cz_attend(const struct cz_kernels *kernels, const struct cz_attention *attention,
                float *scratch, float *out, size_t out_stride)
 {
@@ -111,14 +125,17 @@ void cz_attend(const struct cz_kernels *kernels, const struct cz_attention *atte
         kernels->attend_chunk(attention, chunk, &part);
         kernels->attend_merge(&sum, &part, vectors, attention->head_dim);
     }
-    for (uint32_t row = 0; row < attention->rows; row++) {
-        struct cz_attention_part of_row = sum;
-        uint32_t first = row * attention->heads;
-        memmove(of_row.sum, sum.sum + first, attention->heads * sizeof(float));
-        of_row.values = sum.values + (size_t)first * attention->head_dim;
-        kernels->attend_finish(&of_row, attention->heads, attention->head_dim,
-                               out + row * out_stride, attention->head_dim);
-    }
+    finish_rows(kernels, attention, &sum, out, out_stride);
+}
+
+void cz_attend_parts(const struct cz_kernels *kernels, const struct cz_attention *attention,
+                     struct cz_attention_part *parts, uint32_t count, float *out,
+                     size_t out_stride)
+{
+    uint32_t vectors = attention->rows * attention->heads;
+    for (uint32_t i = 1; i < count; i++)
+        kernels->attend_merge(parts, parts + i, vectors, attention->head_dim);
+    finish_rows(kernels, attention, parts, out, out_stride);
 }
 
 /* Entries (panels or list entries) of one product. */

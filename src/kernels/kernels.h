@@ -190,6 +190,11 @@ size_t cz_attention_scratch(uint32_t head_dim);
  * to out + i * out_stride + h * head_dim. The same bits as chunks shared among workers. */
 void cz_attend(const struct cz_kernels *kernels, const struct cz_attention *attention,
                float *scratch, float *out, size_t out_stride);
+/* The end of an attention whose chunks several workers computed: parts[count], ascending from the
+ * first chunk, are merged into parts[0] and divided. The same bits as cz_attend. */
+void cz_attend_parts(const struct cz_kernels *kernels, const struct cz_attention *attention,
+                     struct cz_attention_part *parts, uint32_t count, float *out,
+                     size_t out_stride);
 
 /* cos and sin of position * frequency[i], times `magnitude`, for rope; the same bits on every machine
  * (no libm). |position * frequency[i]| is at most 2^24. */

@@ -38,7 +38,7 @@ def factors(first, last, count):
 
 
 MODELS = {
-    "llama": ("LlamaConfig", {}),
+    "llama": ("LlamaConfig", dict(max_position_embeddings=1024)),
     "llama-bias": ("LlamaConfig", dict(attention_bias=True, mlp_bias=True,
                                        tie_word_embeddings=True)),
     "llama-linear": ("LlamaConfig", dict(rope_parameters=rope("linear", factor=4.0))),

@@ -13,7 +13,7 @@
 #include <math.h>
 #include <unistd.h>
 
-enum { MAX_TOKENS = 128, BLOCKS = 16 };
+enum { MAX_TOKENS = 128, BLOCKS = 20 };
 
 static struct cloze_error error;
 static char cache[64];
@@ -43,8 +43,10 @@ static void read_reference(const char *name, struct reference *reference)
 static struct cz_backend *open_backend(const char *name, uint32_t threads, enum cz_kv_type kv_type)
 {
     char path[256];
-    struct cz_backend_options options = {.threads = threads, .max_rows = MAX_TOKENS,
-                                         .max_logits = MAX_TOKENS, .kv_blocks = BLOCKS,
+    struct cz_backend_options options = {.threads = threads,
+                                         .max_rows = MAX_TOKENS,
+                                         .max_logits = MAX_TOKENS,
+                                         .kv_blocks = BLOCKS,
                                          .kv_type = kv_type};
     struct cz_backend *backend;
     snprintf(path, sizeof path, "models/%s", name);
@@ -66,9 +68,10 @@ static void run_sequence(struct cz_backend *backend, const struct reference *ref
         uint32_t count = reference->tokens - first < rows ? reference->tokens - first : rows;
         for (uint32_t i = 0; i < count; i++) {
             row[i] = (struct cz_step_row){reference->token[first + i], first + i, 0};
-            logits[i] = (struct cz_step_logits){
-                .row = i, .count = reference->vocab,
-                .out = out + (size_t)(first + i) * reference->vocab};
+            logits[i] =
+                (struct cz_step_logits){.row = i,
+                                        .count = reference->vocab,
+                                        .out = out + (size_t)(first + i) * reference->vocab};
         }
         struct cz_step step = {&sequence, 1, row, count, logits, count};
         ASSERT_OK(backend->functions->step(backend, &step, &error));
@@ -114,7 +117,7 @@ static void check_model(const char *name, double most)
     static void function(void **state)                                                             \
     {                                                                                              \
         (void)state;                                                                               \
-        check_model(name, 0.015);                                                                   \
+        check_model(name, 0.015);                                                                  \
     }
 
 MODEL_TEST(llama, "llama")
@@ -136,7 +139,8 @@ MODEL_TEST(phi3_with_longrope, "phi3-longrope")
 
 /* ---- What stands beside a row changes nothing ---- */
 
-/* Two copies of the sequence, one 20 positions ahead of the other, in steps that mix rows of both. */
+/* Two copies of the sequence, one 20 positions ahead of the other, in steps that mix rows of both.
+ */
 static void a_mixed_batch_gives_the_same_bits(void **state)
 {
     (void)state;
@@ -159,8 +163,7 @@ static void a_mixed_batch_gives_the_same_bits(void **state)
                 if (s == 1)
                     logits[logits_count++] = (struct cz_step_logits){
                         .row = row_count, .count = (uint32_t)vocab, .out = mixed + done[1] * vocab};
-                rows[row_count++] =
-                    (struct cz_step_row){reference.token[done[s]], done[s], s};
+                rows[row_count++] = (struct cz_step_row){reference.token[done[s]], done[s], s};
             }
         }
         struct cz_step step = {sequences, 2, rows, row_count, logits, logits_count};
@@ -173,7 +176,8 @@ static void a_mixed_batch_gives_the_same_bits(void **state)
     test_free(mixed);
 }
 
-/* Sparse ids, sparse words, dense words and all logits, several of one row, give the same numbers. */
+/* Sparse ids, sparse words, dense words and all logits, several of one row, give the same numbers.
+ */
 static void logits_of_allowed_ids_are_those_of_the_whole_head(void **state)
 {
     (void)state;
@@ -272,6 +276,33 @@ static void a_step_allocates_nothing(void **state)
     test_free(out);
 }
 
+/* Far into a sequence, a row is shared by chunks of positions when that keeps all workers busy. */
+static void long_sequences_give_the_same_bits_on_any_number_of_threads(void **state)
+{
+    (void)state;
+    enum { LENGTH = 640, VOCAB = 50 };
+    static float out[2][LENGTH / 8][VOCAB];
+    uint32_t blocks[LENGTH / CZ_KV_BLOCK];
+    for (uint32_t i = 0; i < LENGTH / CZ_KV_BLOCK; i++)
+        blocks[i] = (i * 7) % (LENGTH / CZ_KV_BLOCK);
+    for (int run = 0; run < 2; run++) {
+        struct cz_backend *backend = open_backend("llama", run ? 3 : 1, CZ_KV_BF16);
+        struct cz_step_sequence sequence = {blocks, LENGTH / CZ_KV_BLOCK};
+        for (uint32_t first = 0; first < LENGTH; first += 8) {
+            struct cz_step_row rows[8];
+            for (uint32_t i = 0; i < 8; i++)
+                rows[i] = (struct cz_step_row){3 + (first + i) * 31 % 47, first + i, 0};
+            struct cz_step_logits logits = {.row = 0, .count = VOCAB, .out = out[run][first / 8]};
+            struct cz_step several = {&sequence, 1, rows, 7, NULL, 0};
+            ASSERT_OK(backend->functions->step(backend, &several, &error));
+            struct cz_step one = {&sequence, 1, rows + 7, 1, &logits, 1};
+            ASSERT_OK(backend->functions->step(backend, &one, &error));
+        }
+        backend->functions->close(backend);
+    }
+    assert_memory_equal(out[0], out[1], sizeof out[0]);
+}
+
 static void impossible_steps_are_refused(void **state)
 {
     (void)state;
@@ -282,8 +313,8 @@ static void impossible_steps_are_refused(void **state)
     struct cz_step_logits logits = {.row = 1};
     struct cz_step step = {&sequence, 1, &row, 1, NULL, 0};
     ASSERT_FAILS(backend->functions->step(backend, &step, &error), CLOZE_INVALID, "token 50");
-    row = (struct cz_step_row){0, 128, 0};
-    ASSERT_FAILS(backend->functions->step(backend, &step, &error), CLOZE_LIMIT, "context of 128");
+    row = (struct cz_step_row){0, 1024, 0};
+    ASSERT_FAILS(backend->functions->step(backend, &step, &error), CLOZE_LIMIT, "context of 1024");
     row = (struct cz_step_row){0, 0, 1};
     ASSERT_FAILS(backend->functions->step(backend, &step, &error), CLOZE_INVALID, "sequence 1");
     row = (struct cz_step_row){0, 64, 0};
@@ -291,7 +322,7 @@ static void impossible_steps_are_refused(void **state)
     ASSERT_FAILS(backend->functions->step(backend, &step, &error), CLOZE_INVALID, "no KV block");
     row = (struct cz_step_row){0, 0, 0};
     sequence = (struct cz_step_sequence){outside, 1};
-    ASSERT_FAILS(backend->functions->step(backend, &step, &error), CLOZE_INVALID, "KV block 16");
+    ASSERT_FAILS(backend->functions->step(backend, &step, &error), CLOZE_INVALID, "KV block 20");
     sequence = (struct cz_step_sequence){blocks, 1};
     step.logits = &logits;
     step.logits_count = 1;
@@ -338,6 +369,7 @@ int main(void)
         cmocka_unit_test(smaller_kv_forms_stay_near),
         cmocka_unit_test(a_copied_block_continues_the_sequence),
         cmocka_unit_test(a_step_allocates_nothing),
+        cmocka_unit_test(long_sequences_give_the_same_bits_on_any_number_of_threads),
         cmocka_unit_test(impossible_steps_are_refused),
     };
     return cmocka_run_group_tests(tests, make_cache, remove_cache);

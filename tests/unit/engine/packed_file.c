@@ -215,14 +215,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
     const struct CMUnitTest tests[] = {
-        TEST(packing_twice_makes_one_file),
-        TEST(a_copy_of_the_model_shares_the_packed_file),
-        TEST(a_changed_model_is_packed_anew),
-        TEST(damaged_files_are_refused_and_made_again),
-        TEST(verify_sees_a_flipped_weight),
-        TEST(weights_that_are_no_numbers_are_named),
-        TEST(shards_belong_to_one_digest),
-        TEST(a_missing_model_is_named),
+        TEST(packing_twice_makes_one_file),   TEST(a_copy_of_the_model_shares_the_packed_file),
+        TEST(a_changed_model_is_packed_anew), TEST(damaged_files_are_refused_and_made_again),
+        TEST(verify_sees_a_flipped_weight),   TEST(weights_that_are_no_numbers_are_named),
+        TEST(shards_belong_to_one_digest),    TEST(a_missing_model_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
