@@ -25,8 +25,11 @@ LENGTH = 512
 FIRST = LENGTH // 2  # what llama-perplexity saves: positions FIRST .. LENGTH - 2
 
 
+SLICE = 64  # positions that are compared at a time
+
+
 def log_softmax(logits):
-    return torch.log_softmax(torch.from_numpy(logits.astype(numpy.float64)), -1).numpy()
+    return torch.log_softmax(torch.as_tensor(logits).double(), -1).numpy()
 
 
 class Score:
@@ -61,8 +64,8 @@ def llama_file(program, model, text, folder, threads):
     return file, vocab, numpy.fromfile(file, "<i4", chunks * LENGTH)
 
 
-def llama_rows(file, vocab):
-    rows, width = LENGTH - 1 - FIRST, 2 * ((vocab + 1) // 2) + 4
+def llama_rows(file, vocab, rows):
+    width = 2 * ((vocab + 1) // 2) + 4
     raw = numpy.fromfile(file, "<u2", rows * width).reshape(rows, width)
     head = raw[:, :4].copy().view("<f4")
     return head[:, :1] * raw[:, 4:4 + vocab].astype("f8") + head[:, 1:2].astype("f8")
@@ -106,18 +109,21 @@ def compare(options, folder):
         ours.stdin.write(chunk.astype("<u4").tobytes())
         ours.stdin.flush()
         with torch.no_grad():
-            reference = log_softmax(model(torch.from_numpy(chunk[None].astype("i8"))).logits[0]
-                                    .numpy())
+            reference = model(torch.from_numpy(chunk[None].astype("i8"))).logits[0]
         vocab = reference.shape[1]
-        logits = numpy.frombuffer(ours.stdout.read(LENGTH * vocab * 4), "<f4")
-        mine = log_softmax(logits.reshape(LENGTH, vocab))
-        scores["reference"].add(reference, reference, chunk[1:])
-        scores["cloze"].add(reference, mine, chunk[1:])
-        half = slice(FIRST, LENGTH - 1)
-        scores["cloze, second half"].add(reference[half], mine[half], chunk[FIRST + 1:])
-        if file:
-            theirs = llama_rows(file, vocab)
-            scores["llama.cpp, second half"].add(reference[half], theirs, chunk[FIRST + 1:])
+        for first in range(0, LENGTH, SLICE):
+            last = min(first + SLICE, LENGTH - 1)  # the last position has no following token
+            exact = log_softmax(reference[first:last])
+            mine = numpy.frombuffer(ours.stdout.read(SLICE * vocab * 4), "<f4")
+            mine = log_softmax(mine.reshape(SLICE, vocab)[:last - first])
+            following = chunk[first + 1:last + 1]
+            scores["reference"].add(exact, exact, following)
+            scores["cloze"].add(exact, mine, following)
+            if first >= FIRST:
+                scores["cloze, second half"].add(exact, mine, following)
+            if first >= FIRST and file:
+                scores["llama.cpp, second half"].add(
+                    exact, llama_rows(file, vocab, last - first), following)
         print(f"{scores['cloze'].positions} positions: KL {scores['cloze'].result()['mean_kl']:.5f}",
               file=sys.stderr)
     ours.stdin.close()
