@@ -154,9 +154,9 @@ static bool loop_attribute(const struct cz_loop *loop, struct cz_slice name, str
     else if (cz_slice_is(name, "length"))
         *out = cz_value_integer((int64_t)loop->items->count);
     else if (cz_slice_is(name, "depth"))
-        *out = cz_value_integer(loop->depth);
+        *out = cz_value_integer(1); /* only recursive loops, which are refused, go deeper */
     else if (cz_slice_is(name, "depth0"))
-        *out = cz_value_integer((int64_t)loop->depth - 1);
+        *out = cz_value_integer(0);
     else if (cz_slice_is(name, "previtem") && loop->index > 0)
         *out = loop->items->items[loop->index - 1];
     else if (cz_slice_is(name, "nextitem") && left > 1)
@@ -725,7 +725,6 @@ static cloze_status run_loop(struct cz_render *render, const struct cz_node *nod
     if (!loop)
         return cz_template_memory(render);
     loop->items = items;
-    loop->depth = ++render->loop_depth;
     enum jump jump = JUMP_NONE;
     cloze_status status = CLOZE_OK;
     for (; loop->index < items->count && !status && jump != JUMP_BREAK; loop->index++) {
@@ -735,7 +734,6 @@ static cloze_status run_loop(struct cz_render *render, const struct cz_node *nod
             status = run_turn(render, node, loop, &jump);
     }
     render->scope = outside;
-    render->loop_depth--;
     return status;
 }
 

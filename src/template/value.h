@@ -83,7 +83,6 @@ struct cz_dict {
 struct cz_loop {
     size_t index; /* from 0 */
     const struct cz_list *items;
-    unsigned depth; /* from 1 */
 };
 
 struct cz_node;
@@ -131,7 +130,7 @@ struct cz_render {
     struct cz_writer *out;
     struct cz_scope *scope;
     const struct cz_node *node; /* being evaluated: the place of errors */
-    unsigned depth, loop_depth;
+    unsigned depth;
     size_t steps;
     struct cloze_error *error;
 };
