@@ -28,7 +28,8 @@ enum {
     CZ_ENGINE_SEQUENCES = 64,      /* running together, unless options say otherwise */
     CZ_ENGINE_QUEUE = 4096,        /* waiting */
     CZ_ENGINE_KV_POSITIONS = 8192, /* tokens that the KV cache holds, unless options say */
-    CZ_ENGINE_STEP_ROWS = 256      /* rows of one forward pass */
+    CZ_ENGINE_LARGEST_KV = 1 << 28,
+    CZ_ENGINE_STEP_ROWS = 256 /* rows of one forward pass */
 };
 
 struct cz_engine;
@@ -59,6 +60,9 @@ struct cz_engine_info {
     uint64_t kv_positions;
 };
 void cz_engine_info(const struct cz_engine *engine, struct cz_engine_info *info);
+
+/* Fills `sampling` with what the model's files recommend; greedy where they say nothing. */
+void cz_engine_sampling(const struct cz_engine *engine, struct cz_sampling *sampling);
 
 struct cz_engine_stats {
     uint64_t prompt_tokens, cached_tokens;      /* cached: found in the KV cache */

@@ -1,0 +1,371 @@
+/*
+ * step.c - one forward pass: which tokens of which sequences go in, and what becomes of the logits.
+ *
+ * Masks are computed before the pass, so that the backend computes only the logits of allowed ids.
+ */
+#include "engine/scheduler_private.h"
+
+#include "base/clock.h"
+#include "tokenizer/tokenizer.h"
+
+#include <string.h>
+
+enum {
+    FORCED_AT_ONCE = 64,
+    LEAST_PROMPT_ROWS = 8, /* a prompt always goes on */
+    FIRST_PROMPT_ROWS = 32 /* while nothing has been measured */
+};
+/* Reading prompts may lengthen a step by this many times its length without them: with it, the gap
+ * between two tokens of an answer stays below three times what it is alone. */
+static const double prompt_share = 1.5;
+
+/* ---- Tokens that are certain ---- */
+
+static uint32_t answer_count(const struct cz_sequence *sequence)
+{
+    return sequence->count - sequence->prompt_count;
+}
+
+static bool is_stop(const struct cz_scheduler *scheduler, uint32_t id)
+{
+    for (size_t i = 0; i < scheduler->options.stop_count; i++) {
+        if (scheduler->options.stop_ids[i] == id)
+            return true;
+    }
+    return false;
+}
+
+/* Whether a stop string ends within the bytes that the token adds. */
+static bool completes_a_stop(const struct cz_scheduler *scheduler, struct cz_sequence *sequence,
+                             uint32_t id)
+{
+    if (!sequence->stop_count)
+        return false;
+    struct cz_slice bytes = cz_tokenizer_bytes(scheduler->options.tokenizer, id);
+    memcpy(sequence->tail + sequence->tail_size, bytes.data, bytes.size);
+    size_t size = sequence->tail_size + bytes.size;
+    for (size_t i = 0; i < sequence->stop_count; i++) {
+        const struct cz_slice *stop = &sequence->stops[i];
+        if (memmem(sequence->tail, size, stop->data, stop->size))
+            return true;
+    }
+    size_t kept = size < sequence->longest_stop ? size : sequence->longest_stop;
+    memmove(sequence->tail, sequence->tail + size - kept, kept);
+    sequence->tail_size = kept;
+    return false;
+}
+
+static enum cz_finish finish_after(const struct cz_scheduler *scheduler,
+                                   struct cz_sequence *sequence, uint32_t id)
+{
+    bool ended =
+        sequence->matcher ? cz_matcher_is_finished(sequence->matcher) : is_stop(scheduler, id);
+    if (ended || completes_a_stop(scheduler, sequence, id))
+        return CZ_FINISH_STOP;
+    return answer_count(sequence) == sequence->max_tokens ? CZ_FINISH_LENGTH : CZ_FINISH_NONE;
+}
+
+/* The next token of the answer. May finish the sequence. */
+static void append(struct cz_scheduler *scheduler, struct cz_sequence *sequence, uint32_t id)
+{
+    struct cloze_error error;
+    if (sequence->matcher && !cz_matcher_accept(sequence->matcher, id)) {
+        cz_fail(&error, CLOZE_INTERNAL, NULL, "the grammar refused token %u of its own mask", id);
+        cz_sequence_fail(scheduler, sequence, &error);
+        return;
+    }
+    sequence->mask = (struct cz_mask){0};
+    sequence->tokens[sequence->count++] = id;
+    if (sequence->counts.slots)
+        cz_token_counts_add(&sequence->counts, id, true);
+    if (!sequence->mine.first_token_ns)
+        sequence->mine.first_token_ns = cz_clock_ns();
+    scheduler->completion_tokens++;
+    enum cz_finish finish = finish_after(scheduler, sequence, id);
+    if (finish)
+        cz_sequence_finish(scheduler, sequence, finish);
+}
+
+/* A forced token has probability 1 in the distribution that the grammar leaves. */
+static void append_forced(struct cz_scheduler *scheduler, struct cz_sequence *sequence, uint32_t id)
+{
+    if (sequence->logprobs) {
+        struct cz_logprobs *logprobs = &sequence->logprobs[answer_count(sequence)];
+        *logprobs = (struct cz_logprobs){.id = id};
+        if (sequence->sampling->logprobs > 1) {
+            logprobs->count = 1;
+            logprobs->top[0].id = id;
+        }
+    }
+    append(scheduler, sequence, id);
+}
+
+static uint32_t first_id(const struct cz_mask *mask)
+{
+    uint32_t word = 0;
+    if (mask->ids)
+        return mask->ids[0];
+    while (!mask->words[word])
+        word++;
+    return word * 32 + (uint32_t)__builtin_ctz(mask->words[word]);
+}
+
+/* One token is left, or all that are left end the answer: which of those makes no difference. */
+static bool leaves_no_choice(const struct cz_scheduler *scheduler, const struct cz_mask *mask)
+{
+    if (mask->count == 1)
+        return true;
+    if (!mask->ids || mask->count > scheduler->options.stop_count)
+        return false;
+    for (uint32_t i = 0; i < mask->count; i++) {
+        if (!is_stop(scheduler, mask->ids[i]))
+            return false;
+    }
+    return true;
+}
+
+void cz_sequence_force(struct cz_scheduler *scheduler, struct cz_sequence *sequence)
+{
+    uint32_t ids[FORCED_AT_ONCE];
+    while (sequence->matcher && sequence->state != CZ_SEQUENCE_FINISHED) {
+        uint32_t room = sequence->max_tokens - answer_count(sequence);
+        size_t count = cz_matcher_forced(sequence->matcher, ids,
+                                         room < FORCED_AT_ONCE ? room : FORCED_AT_ONCE);
+        if (!count) {
+            sequence->mask = cz_matcher_mask(sequence->matcher);
+            if (!leaves_no_choice(scheduler, &sequence->mask))
+                break;
+            ids[0] = first_id(&sequence->mask);
+            count = 1;
+        }
+        for (size_t i = 0; i < count && sequence->state != CZ_SEQUENCE_FINISHED; i++)
+            append_forced(scheduler, sequence, ids[i]);
+    }
+}
+
+/* ---- The plan ---- */
+
+/* A prompt, or what a preemption made to be computed again. */
+static bool is_reading(const struct cz_sequence *sequence)
+{
+    return sequence->computed < sequence->resume;
+}
+
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint32_t plan_answers(struct cz_scheduler *scheduler)
+{
+    uint32_t rows = 0;
+    for (uint32_t i = 0; i < scheduler->running_count; i++) {
+        struct cz_sequence *sequence = scheduler->running[i];
+        uint32_t pending = is_reading(sequence) ? 0 : sequence->count - sequence->computed;
+        sequence->piece = smaller(pending, scheduler->options.max_rows - rows);
+        rows += sequence->piece;
+    }
+    return rows;
+}
+
+static uint32_t prompt_budget(const struct cz_scheduler *scheduler, uint32_t answer_rows)
+{
+    uint32_t left = scheduler->options.max_rows - answer_rows;
+    if (!answer_rows)
+        return left;
+    if (scheduler->decode_ns <= 0 || scheduler->row_ns <= 0)
+        return smaller(left, FIRST_PROMPT_ROWS);
+    double rows = prompt_share * scheduler->decode_ns / scheduler->row_ns;
+    uint32_t budget = rows < LEAST_PROMPT_ROWS ? LEAST_PROMPT_ROWS
+                      : rows < (double)left    ? (uint32_t)rows
+                                               : left;
+    return smaller(left, budget);
+}
+
+/* Prompts take turns: each step another one goes first, and takes as much as there is. */
+static uint32_t plan_prompts(struct cz_scheduler *scheduler, uint32_t budget)
+{
+    uint32_t rows = 0, count = scheduler->running_count;
+    scheduler->turn++;
+    for (uint32_t i = 0; i < count; i++) {
+        struct cz_sequence *sequence = scheduler->running[(scheduler->turn + i) % count];
+        if (!is_reading(sequence))
+            continue;
+        sequence->piece = smaller(sequence->count - sequence->computed, budget - rows);
+        rows += sequence->piece;
+    }
+    return rows;
+}
+
+/* Blocks for the piece; those that run last are preempted for it. False when it was its own turn to
+ * go. */
+static bool reserve(struct cz_scheduler *scheduler, struct cz_sequence *sequence)
+{
+    uint32_t needed = cz_sequence_blocks(sequence->computed + sequence->piece);
+    while (sequence->block_count < needed) {
+        uint32_t block;
+        if (cz_cache_take(&scheduler->cache, &block)) {
+            sequence->blocks[sequence->block_count++] = block;
+            continue;
+        }
+        struct cz_sequence *last = scheduler->running[scheduler->running_count - 1];
+        cz_sequence_preempt(scheduler, last);
+        if (last == sequence)
+            return false;
+    }
+    return true;
+}
+
+/* The logits behind the sequence's last token: of the allowed ids, or of all. */
+static void ask_logits(struct cz_scheduler *scheduler, struct cz_sequence *sequence)
+{
+    uint32_t index = scheduler->logits_count++;
+    struct cz_step_logits *ask = &scheduler->step_logits[index];
+    if (sequence->matcher && !sequence->mask.count)
+        sequence->mask = cz_matcher_mask(sequence->matcher);
+    bool raw = sequence->logprobs && sequence->sampling->logprobs_are_raw;
+    *ask = (struct cz_step_logits){
+        .row = scheduler->row_count - 1,
+        .count = scheduler->info.vocab,
+        .out = scheduler->logits + (size_t)index * scheduler->info.vocab,
+    };
+    if (sequence->matcher && !raw) {
+        ask->ids = sequence->mask.ids;
+        ask->words = sequence->mask.words;
+        ask->count = sequence->mask.count;
+    }
+    scheduler->sampled[index] = sequence;
+}
+
+static void add_rows(struct cz_scheduler *scheduler, struct cz_sequence *sequence, uint32_t index)
+{
+    scheduler->step_sequences[index] =
+        (struct cz_step_sequence){sequence->blocks, sequence->block_count};
+    for (uint32_t i = 0; i < sequence->piece; i++) {
+        uint32_t position = sequence->computed + i;
+        scheduler->rows[scheduler->row_count++] =
+            (struct cz_step_row){sequence->tokens[position], position, index};
+    }
+    if (sequence->computed + sequence->piece == sequence->count)
+        ask_logits(scheduler, sequence);
+}
+
+static uint32_t plan(struct cz_scheduler *scheduler)
+{
+    uint32_t answer_rows = plan_answers(scheduler), used = 0;
+    plan_prompts(scheduler, prompt_budget(scheduler, answer_rows));
+    scheduler->row_count = scheduler->logits_count = scheduler->prompt_rows = 0;
+    for (uint32_t i = 0; i < scheduler->running_count; i++) {
+        struct cz_sequence *sequence = scheduler->running[i];
+        if (!sequence->piece || !reserve(scheduler, sequence))
+            continue;
+        if (is_reading(sequence))
+            scheduler->prompt_rows += sequence->piece;
+        add_rows(scheduler, sequence, used++);
+    }
+    return used;
+}
+
+/* ---- The results ---- */
+
+/* Moves on by the piece; blocks that are full now can be shared. */
+static void advance(struct cz_scheduler *scheduler, struct cz_sequence *sequence)
+{
+    sequence->computed += sequence->piece;
+    sequence->piece = 0;
+    sequence->mine.passes++;
+    if (sequence->computed >= sequence->prompt_count)
+        sequence->prompt_done = true;
+    while (sequence->published < sequence->computed / CZ_KV_BLOCK) {
+        uint32_t at = sequence->published++;
+        uint32_t parent = at ? sequence->blocks[at - 1] : CZ_CACHE_NONE;
+        sequence->blocks[at] = cz_cache_publish(&scheduler->cache, sequence->blocks[at], parent,
+                                                sequence->tokens + (size_t)at * CZ_KV_BLOCK);
+    }
+}
+
+static void sample(struct cz_scheduler *scheduler, struct cz_sequence *sequence,
+                   const struct cz_step_logits *logits)
+{
+    struct cloze_error error;
+    uint32_t id, position = answer_count(sequence);
+    struct cz_draw draw = {
+        .logits = logits->out,
+        .mask = sequence->matcher ? sequence->mask
+                                  : (struct cz_mask){.count = scheduler->options.token_count},
+        .full = sequence->matcher && !logits->ids && !logits->words,
+        .full_count = scheduler->options.token_count,
+        .counts = sequence->counts.slots ? &sequence->counts : NULL,
+        .seed = sequence->seed,
+        .choice = sequence->choice,
+        .position = position,
+    };
+    struct cz_logprobs *logprobs = sequence->logprobs ? &sequence->logprobs[position] : NULL;
+    if (cz_sample(&scheduler->sampler, sequence->sampling, &draw, &id, logprobs, &error)) {
+        cz_sequence_fail(scheduler, sequence, &error);
+        return;
+    }
+    scheduler->sampled_tokens++;
+    sequence->mine.sampled_tokens++;
+    append(scheduler, sequence, id);
+    cz_sequence_force(scheduler, sequence);
+}
+
+/* Moving averages of what a step costs, to size pieces of prompts. */
+static void measure(struct cz_scheduler *scheduler, double ns)
+{
+    static const double weight = 0.25;
+    double *average = NULL, value = 0;
+    if (scheduler->prompt_rows == 0) {
+        average = &scheduler->decode_ns;
+        value = ns;
+    } else if (scheduler->prompt_rows >= LEAST_PROMPT_ROWS) {
+        bool alone = scheduler->prompt_rows == scheduler->row_count;
+        double rest = ns - (alone ? 0 : scheduler->decode_ns);
+        average = &scheduler->row_ns;
+        value = (rest > 0 ? rest : 0) / scheduler->prompt_rows;
+    }
+    if (average)
+        *average = *average > 0 ? *average + weight * (value - *average) : value;
+}
+
+static void fail_all(struct cz_scheduler *scheduler, const struct cloze_error *error)
+{
+    while (scheduler->running_count) {
+        struct cz_sequence *sequence = scheduler->running[scheduler->running_count - 1];
+        cz_sequence_fail(scheduler, sequence, error);
+        cz_sequence_publish(scheduler, sequence);
+    }
+}
+
+void cz_scheduler_step(struct cz_scheduler *scheduler)
+{
+    struct cloze_error error;
+    struct cz_step step = {
+        .sequences = scheduler->step_sequences,
+        .sequence_count = plan(scheduler),
+        .rows = scheduler->rows,
+        .row_count = scheduler->row_count,
+        .logits = scheduler->step_logits,
+        .logits_count = scheduler->logits_count,
+    };
+    if (!step.row_count)
+        return;
+    uint64_t start = cz_clock_ns();
+    if (scheduler->backend->functions->step(scheduler->backend, &step, &error)) {
+        fail_all(scheduler, &error);
+        return;
+    }
+    measure(scheduler, (double)(cz_clock_ns() - start));
+    scheduler->steps++;
+    scheduler->rows_run += step.row_count;
+    for (uint32_t i = 0; i < scheduler->running_count; i++) {
+        if (scheduler->running[i]->piece)
+            advance(scheduler, scheduler->running[i]);
+    }
+    for (uint32_t i = 0; i < step.logits_count; i++) {
+        struct cz_sequence *sequence = scheduler->sampled[i];
+        sample(scheduler, sequence, &step.logits[i]);
+        cz_sequence_publish(scheduler, sequence);
+    }
+}

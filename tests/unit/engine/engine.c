@@ -1,0 +1,244 @@
+/* engine.c - whole requests on a tiny random model: text in, text out. */
+#include "test.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "engine/engine.h"
+
+#include <unistd.h>
+
+static struct cloze_error error;
+static struct cz_engine *engine;
+static char cache[64];
+
+static int setup(void **state)
+{
+    (void)state;
+    struct cz_engine_options options = {.cache_folder = cache, .threads = 2, .kv_positions = 1024};
+    strcpy(cache, "/tmp/cloze-engine-XXXXXX");
+    if (!mkdtemp(cache))
+        return 1;
+    if (cz_engine_open(test_file("models/llama"), &options, &engine, &error) == CLOZE_OK)
+        return 0;
+    fprintf(stderr, "%s: %s\n", error.where, error.message);
+    return 1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    cz_engine_close(engine);
+    return cz_file_remove_tree(cache, &error);
+}
+
+static struct cz_request request_of(const char *prompt)
+{
+    return (struct cz_request){
+        .prompt = cz_slice(prompt),
+        .max_tokens = 40,
+        .sampling = {.temperature = 1, .has_seed = true, .seed = 11},
+    };
+}
+
+/* The answer in one piece; free(). */
+static char *answer(const struct cz_request *request, enum cz_finish *finish)
+{
+    struct cz_generation *generation;
+    struct cz_buffer text = {0};
+    ASSERT_OK(cz_engine_submit(engine, request, &generation, &error));
+    ASSERT_OK(cz_generation_finish(generation, &text, finish, &error));
+    cz_generation_close(generation);
+    cz_buffer_append_byte(&text, '\0');
+    return text.data;
+}
+
+static void the_same_seed_gives_the_same_text(void **state)
+{
+    (void)state;
+    struct cz_request request = request_of("ABC");
+    enum cz_finish finish;
+    char *first = answer(&request, &finish), *second = answer(&request, NULL);
+    assert_true(finish == CZ_FINISH_LENGTH || finish == CZ_FINISH_STOP);
+    assert_string_equal(first, second);
+    request.sampling.seed = 12;
+    char *other = answer(&request, NULL);
+    assert_string_not_equal(first, other);
+    free(first);
+    free(second);
+    free(other);
+}
+
+static void pieces_add_up_to_the_whole(void **state)
+{
+    (void)state;
+    struct cz_request request = request_of("Hello");
+    struct cz_generation *generation;
+    struct cz_delta delta;
+    struct cz_buffer text = {0};
+    unsigned pieces = 0, ends = 0;
+    char *whole = answer(&request, NULL);
+    ASSERT_OK(cz_engine_submit(engine, &request, &generation, &error));
+    while (cz_generation_next(generation, &delta)) {
+        cz_buffer_append_slice(&text, delta.text);
+        pieces++;
+        ends += delta.finish != CZ_FINISH_NONE;
+    }
+    ASSERT_OK(cz_generation_status(generation, &error));
+    assert_true(pieces > 1);
+    assert_int_equal(ends, 1);
+    assert_string_equal(cz_buffer_text(&text), whole);
+    struct cz_usage usage;
+    cz_generation_usage(generation, &usage);
+    assert_int_equal(usage.prompt_tokens, 5);
+    assert_true(usage.completion_tokens > 0 && usage.completion_tokens <= 40);
+    assert_true(usage.first_token_ns > 0 && usage.first_token_ns <= usage.total_ns);
+    assert_int_equal(usage.seed, 11);
+    cz_generation_close(generation);
+    cz_buffer_free(&text);
+    free(whole);
+}
+
+/* A stop string that does occur: nothing of it is shown, in one piece or in many. */
+static void stop_strings_cut_the_text(void **state)
+{
+    (void)state;
+    struct cz_request request = request_of("ABC");
+    char *whole = answer(&request, NULL);
+    assert_true(strlen(whole) > 12);
+    struct cz_slice stop = {whole + 9, 2};
+    const char *first = strstr(whole, (char[]){whole[9], whole[10], 0});
+    request.stops = &stop;
+    request.stop_count = 1;
+    enum cz_finish finish;
+    char *cut = answer(&request, &finish);
+    assert_int_equal(finish, CZ_FINISH_STOP);
+    assert_int_equal(strlen(cut), first - whole);
+    assert_memory_equal(cut, whole, strlen(cut));
+    struct cz_generation *generation;
+    struct cz_delta delta;
+    size_t size = 0;
+    ASSERT_OK(cz_engine_submit(engine, &request, &generation, &error));
+    while (cz_generation_next(generation, &delta))
+        size += delta.text.size;
+    assert_int_equal(size, strlen(cut));
+    cz_generation_close(generation);
+    free(whole);
+    free(cut);
+}
+
+static void choices_differ_and_repeat(void **state)
+{
+    (void)state;
+    enum { CHOICES = 3 };
+    struct cz_request request = request_of("ABCDEFGHIJKLMNABCDEFGHIJKLMNABCDEFGHIJKLMN");
+    struct cz_generation *generation;
+    struct cz_delta delta;
+    struct cz_buffer texts[2][CHOICES] = {0};
+    request.choices = CHOICES;
+    for (unsigned run = 0; run < 2; run++) {
+        ASSERT_OK(cz_engine_submit(engine, &request, &generation, &error));
+        while (cz_generation_next(generation, &delta))
+            cz_buffer_append_slice(&texts[run][delta.choice], delta.text);
+        cz_generation_close(generation);
+    }
+    for (unsigned i = 0; i < CHOICES; i++)
+        assert_string_equal(cz_buffer_text(&texts[0][i]), cz_buffer_text(&texts[1][i]));
+    assert_string_not_equal(cz_buffer_text(&texts[0][0]), cz_buffer_text(&texts[0][1]));
+    request.choices = 0;
+    char *alone = answer(&request, NULL);
+    assert_string_equal(alone, cz_buffer_text(&texts[0][0]));
+    free(alone);
+    for (unsigned i = 0; i < 2 * CHOICES; i++)
+        cz_buffer_free(&texts[i / CHOICES][i % CHOICES]);
+}
+
+static void log_probabilities_come_with_the_tokens(void **state)
+{
+    (void)state;
+    struct cz_request request = request_of("ABC");
+    struct cz_generation *generation;
+    struct cz_buffer text = {0};
+    uint32_t count, token_count;
+    request.sampling = (struct cz_sampling){.logprobs = 3};
+    ASSERT_OK(cz_engine_submit(engine, &request, &generation, &error));
+    ASSERT_OK(cz_generation_finish(generation, &text, NULL, &error));
+    const struct cz_logprobs *logprobs = cz_generation_logprobs(generation, 0, &count);
+    const uint32_t *tokens = cz_generation_tokens(generation, 0, &token_count);
+    assert_int_equal(count, token_count);
+    for (uint32_t i = 0; i < count; i++) {
+        assert_int_equal(logprobs[i].id, tokens[i]);
+        assert_int_equal(logprobs[i].count, 2);
+        assert_int_equal(logprobs[i].top[0].id, tokens[i]); /* greedy */
+        assert_true(logprobs[i].logprob <= 0);
+        assert_true(logprobs[i].top[0].logprob >= logprobs[i].top[1].logprob);
+    }
+    cz_generation_close(generation);
+    cz_buffer_free(&text);
+}
+
+static void refuses_what_can_not_work(void **state)
+{
+    (void)state;
+    struct cz_generation *generation;
+    struct cz_request request = request_of("ABC");
+    request.max_tokens = 1 << 20;
+    ASSERT_FAILS(cz_engine_submit(engine, &request, &generation, &error), CLOZE_LIMIT,
+                 "max_tokens");
+    request = request_of("\xFF");
+    ASSERT_FAILS(cz_engine_submit(engine, &request, &generation, &error), CLOZE_INVALID, "UTF-8");
+    request = request_of("ABC");
+    request.system = CZ_SLICE("be kind");
+    ASSERT_FAILS(cz_engine_submit(engine, &request, &generation, &error), CLOZE_UNSUPPORTED,
+                 "chat template");
+    request = request_of("ABC");
+    request.sampling.temperature = -2;
+    ASSERT_FAILS(cz_engine_submit(engine, &request, &generation, &error), CLOZE_INVALID,
+                 "temperature");
+    char *prompt = malloc(5001);
+    memset(prompt, 'A', 5000);
+    prompt[5000] = '\0';
+    request = request_of(prompt);
+    ASSERT_FAILS(cz_engine_submit(engine, &request, &generation, &error), CLOZE_LIMIT, "5000");
+    free(prompt);
+}
+
+static void deadlines_and_cancelling_end_a_generation(void **state)
+{
+    (void)state;
+    struct cz_generation *generation;
+    struct cz_buffer text = {0};
+    struct cz_request request = request_of("ABC");
+    request.deadline_ns = cz_clock_ns();
+    ASSERT_OK(cz_engine_submit(engine, &request, &generation, &error));
+    ASSERT_FAILS(cz_generation_finish(generation, &text, NULL, &error), CLOZE_TIMEOUT, "time");
+    cz_generation_close(generation);
+    request.deadline_ns = 0;
+    ASSERT_OK(cz_engine_submit(engine, &request, &generation, &error));
+    cz_generation_close(generation); /* while it may be running */
+    cz_buffer_free(&text);
+}
+
+static void types_have_constraints(void **state)
+{
+    (void)state;
+    struct cz_constraint constraint;
+    ASSERT_OK(cz_constraint_of_type(CZ_SLICE("date"), &constraint, &error));
+    assert_true(constraint.set && constraint.options.kind == CZ_GRAMMAR_REGEX);
+    ASSERT_FAILS(cz_constraint_of_type(CZ_SLICE("dates"), &constraint, &error), CLOZE_INVALID,
+                 "'dates'");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_same_seed_gives_the_same_text),
+        cmocka_unit_test(pieces_add_up_to_the_whole),
+        cmocka_unit_test(stop_strings_cut_the_text),
+        cmocka_unit_test(choices_differ_and_repeat),
+        cmocka_unit_test(log_probabilities_come_with_the_tokens),
+        cmocka_unit_test(refuses_what_can_not_work),
+        cmocka_unit_test(deadlines_and_cancelling_end_a_generation),
+        cmocka_unit_test(types_have_constraints),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
