@@ -1,6 +1,8 @@
 /* verbs.c - the program's table: every verb, one line each, in the order of the help. */
 #include "cli/verb.h"
 
+extern const struct cz_verb cz_verb_bench;
+extern const struct cz_verb cz_verb_generate;
 extern const struct cz_verb cz_verb_models;
 extern const struct cz_verb cz_verb_call;
 extern const struct cz_verb cz_verb_help;
@@ -9,8 +11,8 @@ extern const struct cz_verb cz_verb_man;
 extern const struct cz_verb cz_verb_complete;
 
 static const struct cz_verb *const verbs[] = {
-    &cz_verb_models, &cz_verb_call,     &cz_verb_help, &cz_verb_completion,
-    &cz_verb_man,    &cz_verb_complete, NULL,
+    &cz_verb_generate,   &cz_verb_models, &cz_verb_bench,    &cz_verb_call, &cz_verb_help,
+    &cz_verb_completion, &cz_verb_man,    &cz_verb_complete, NULL,
 };
 
 const struct cz_flag cz_global_flags[] = {
