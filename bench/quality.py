@@ -114,7 +114,7 @@ def compare(options, folder):
         for first in range(0, LENGTH, SLICE):
             last = min(first + SLICE, LENGTH - 1)  # the last position has no following token
             exact = log_softmax(reference[first:last])
-            mine = numpy.frombuffer(ours.stdout.read(SLICE * vocab * 4), "<f4")
+            mine = numpy.frombuffer(ours.stdout.read(SLICE * vocab * 4), "<f4").copy()
             mine = log_softmax(mine.reshape(SLICE, vocab)[:last - first])
             following = chunk[first + 1:last + 1]
             scores["reference"].add(exact, exact, following)

@@ -4,14 +4,20 @@
  *     cloze-step MODEL CACHE_FOLDER [prompt] [generate] [sequences] [repetitions] [threads]
  *
  * Prints one line of JSON: prefill and decode in tokens per second, for one sequence and for
- * `sequences` together, each the median over the repetitions. As in llama-bench, decoding starts
- * with an empty cache, takes arbitrary tokens and computes all logits of every one.
+ * `sequences` together, each the median over the repetitions; between them, what the machine gives:
+ * an own read loop over a buffer of the weights' size, and a loop of vpdpbusd. As in llama-bench,
+ * decoding starts with an empty cache, takes arbitrary tokens and computes all logits of every one.
  */
 #include "base/clock.h"
 #include "engine/backend.h"
+#include "peak.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define HUGE_PAGE ((size_t)2 << 20)
 
 enum { MAX_SEQUENCES = 64, MAX_REPETITIONS = 100 };
 
@@ -23,7 +29,40 @@ struct bench {
     uint32_t blocks_each;
     struct cz_step_row *rows; /* [max rows] */
     float *out;               /* [sequences][vocab] */
+    struct cz_pool *pool;     /* for the machine's own limits */
+    const uint64_t *memory;   /* [memory_size / 8] */
+    size_t memory_size;
+    uint64_t sums[CZ_POOL_MAX_THREADS]; /* so that reads are not optimised away */
 };
+
+/* As wide as the compiler's vectors are. */
+static void read_task(void *context, struct cz_worker *worker)
+{
+    enum { PIECE = 1 << 16 };
+    typedef uint64_t vector __attribute__((vector_size(64)));
+    struct bench *bench = context;
+    struct cz_range range = cz_worker_share(worker, (uint32_t)(bench->memory_size / PIECE), 1);
+    vector sums[4] = {{0}};
+    for (uint32_t piece = range.first; piece < range.end; piece++) {
+        const vector *at =
+            (const vector *)(const void *)((const char *)bench->memory + (size_t)piece * PIECE);
+        for (uint32_t i = 0; i < PIECE / sizeof(vector); i += 4)
+            for (uint32_t j = 0; j < 4; j++)
+                sums[j] += at[i + j];
+    }
+    vector sum = sums[0] + sums[1] + sums[2] + sums[3];
+    bench->sums[worker->index] += sum[0] + sum[7];
+}
+
+static double read_peak(struct bench *bench)
+{
+    enum { PASSES = 8 };
+    cz_pool_run(bench->pool, read_task, bench);
+    uint64_t start = cz_clock_ns();
+    for (int i = 0; i < PASSES; i++)
+        cz_pool_run(bench->pool, read_task, bench);
+    return PASSES * (double)bench->memory_size / (double)(cz_clock_ns() - start);
+}
 
 static uint32_t token_at(const struct bench *bench, uint32_t sequence, uint32_t position)
 {
@@ -68,25 +107,47 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Median tokens per second; sequences 0 is the prompt. */
-static double measure(struct bench *bench, uint32_t sequences)
+/* Tokens per second of one run; sequences 0 is the prompt. */
+static double run_once(struct bench *bench, uint32_t sequences)
 {
-    double rates[MAX_REPETITIONS];
     struct cloze_error error = {0};
-    for (uint32_t i = 0; i <= bench->repetitions; i++) { /* the first one warms up */
-        uint64_t start = cz_clock_ns();
-        cloze_status status =
-            sequences ? run_decode(bench, sequences, &error) : run_prompt(bench, &error);
-        if (status) {
-            fprintf(stderr, "cloze-step: %s\n", error.message);
-            exit(1);
-        }
-        uint32_t tokens = sequences ? sequences * bench->generate : bench->prompt;
-        if (i)
-            rates[i - 1] = tokens * 1e9 / (double)(cz_clock_ns() - start);
+    uint64_t start = cz_clock_ns();
+    cloze_status status =
+        sequences ? run_decode(bench, sequences, &error) : run_prompt(bench, &error);
+    if (status) {
+        fprintf(stderr, "cloze-step: %s\n", error.message);
+        exit(1);
     }
-    qsort(rates, bench->repetitions, sizeof *rates, compare);
-    return rates[bench->repetitions / 2];
+    uint32_t tokens = sequences ? sequences * bench->generate : bench->prompt;
+    return tokens * 1e9 / (double)(cz_clock_ns() - start);
+}
+
+struct figures {
+    double decode[MAX_REPETITIONS], prefill[MAX_REPETITIONS], batch[MAX_REPETITIONS];
+    double read[MAX_REPETITIONS], peak[MAX_REPETITIONS];
+};
+
+static void measure(struct bench *bench, struct figures *figures)
+{
+    for (uint32_t i = 0; i <= bench->repetitions; i++) {
+        uint32_t at = i ? i - 1 : 0; /* the first round warms up and is overwritten */
+        figures->read[at] = read_peak(bench);
+        if (bench->generate)
+            figures->decode[at] = run_once(bench, 1);
+        uint64_t start = cz_clock_ns();
+        double operations = bench_peak(bench->pool, BENCH_INT8);
+        figures->peak[at] = operations * 1e9 / (double)(cz_clock_ns() - start);
+        if (bench->prompt)
+            figures->prefill[at] = run_once(bench, 0);
+        if (bench->generate && bench->sequences)
+            figures->batch[at] = run_once(bench, bench->sequences);
+    }
+}
+
+static double median(double *values, uint32_t count)
+{
+    qsort(values, count, sizeof *values, compare);
+    return values[count / 2];
 }
 
 static uint32_t argument(int argc, char **argv, int index, uint32_t fallback)
@@ -126,20 +187,31 @@ int main(int argc, char **argv)
     bench.blocks = calloc(count, sizeof *bench.blocks);
     bench.rows = calloc(options.max_rows, sizeof *bench.rows);
     bench.out = calloc((size_t)MAX_SEQUENCES * bench.info.vocab, sizeof *bench.out);
-    if (!bench.blocks || !bench.rows || !bench.out)
+    bench.memory_size = bench.info.weight_bytes;
+    uint64_t *memory =
+        aligned_alloc(HUGE_PAGE, (bench.memory_size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1));
+    if (!bench.blocks || !bench.rows || !bench.out || !memory ||
+        cz_pool_create(bench.info.threads, &bench.pool, &error))
         return 1;
+    madvise(memory, bench.memory_size, MADV_HUGEPAGE); /* a failure only lowers the read figure */
+    memset(memory, 1, bench.memory_size);
+    bench.memory = memory;
     for (uint32_t i = 0; i < count; i++)
         bench.blocks[i] = i;
     printf("{\"backend\": \"%s\", \"threads\": %u, \"ready_ms\": %.1f", bench.info.name,
            bench.info.threads, ready_ms);
-    if (bench.generate)
-        printf(", \"decode_tok_s\": %.1f", measure(&bench, 1));
-    if (bench.prompt)
-        printf(", \"prefill_tok_s\": %.1f", measure(&bench, 0));
-    if (bench.sequences && bench.generate)
-        printf(", \"batch_tok_s\": %.1f", measure(&bench, bench.sequences));
-    printf("}\n");
+    static struct figures figures;
+    measure(&bench, &figures);
+    double decode = median(figures.decode, bench.repetitions);
+    double read = median(figures.read, bench.repetitions);
+    double bandwidth = decode * (double)bench.info.source_bytes_per_token / 1e9;
+    printf(", \"decode_tok_s\": %.1f, \"prefill_tok_s\": %.1f, \"batch_tok_s\": %.1f", decode,
+           median(figures.prefill, bench.repetitions), median(figures.batch, bench.repetitions));
+    printf(", \"bandwidth_gb_s\": %.1f, \"read_peak_gb_s\": %.1f, \"int8_peak_gops\": %.0f}\n",
+           bandwidth, read, median(figures.peak, bench.repetitions));
     bench.backend->functions->close(bench.backend);
+    cz_pool_free(bench.pool);
+    free(memory);
     free(bench.blocks);
     free(bench.rows);
     free(bench.out);
