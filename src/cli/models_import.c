@@ -222,7 +222,8 @@ const struct cz_verb cz_verb_models_export = {
     .summary = "write a model to an archive",
     .description = "The ending chooses the format: .bentomodel (a tar.xz, BentoML's own), .tar, "
                    ".tar.gz, .tar.xz, .tar.bz2, .tar.zst or .zip. 'models import' reads them all; "
-                   "BentoML all but .tar.zst.",
+                   "BentoML all but .tar.zst. Weights hardly get smaller and xz is slow: .tar or "
+                   ".tar.zst save much time with large models.",
     .parameters = export_parameters,
     .examples = export_examples,
     .run = run_export,
