@@ -523,11 +523,14 @@ static bool search_alive(struct cz_machine *machine, const struct cz_object *obj
     }
     for (uint32_t c = 0; c < keyset->class_count && any && object->open; c++) {
         struct cz_member member = {UINT32_MAX, keyset, c};
-        cz_expr language = class_language(machine, object, c);
-        size_t needed = before < 64 ? before : 64; /* one key each, at most */
-        if (cz_expr_alive(machine->exprs, language) &&
-            cz_expr_count(machine->exprs, language, needed) >= needed &&
-            try_member(machine, object, &member, 0, before))
+        struct cz_buffer key = {0};
+        struct cz_object with = *object;
+        bool found = cz_expr_shortest(machine->exprs, class_language(machine, object, c), &key);
+        with.extra = cz_expr_or(machine->exprs, with.extra,
+                                cz_expr_literal(machine->exprs, cz_buffer_slice(&key)));
+        found = found && try_member(machine, &with, &member, 0, before);
+        cz_buffer_free(&key);
+        if (found)
             return true;
     }
     return false;
@@ -659,14 +662,33 @@ static void plan_others(struct cz_machine *machine, uint32_t id, struct cz_plan 
     }
 }
 
-/* In a conjunction that any member leaves alive, a key is allowed when its value is alive. */
-static bool key_allowed(struct cz_machine *machine, uint32_t id, const struct cz_object *object,
-                        const struct conjunction *all, uint32_t index)
+/* The smallest rank of a required key; keys behind it would leave it out. */
+static uint32_t first_required(const struct cz_machine *machine, const struct cz_object *object)
 {
     const struct cz_keyset *keyset = machine->keysets[object->keyset];
-    if (seen_has(machine, object, index))
+    bool list = cz_formula_kind(machine, object->formula) == FORMULA_AND;
+    uint32_t size = list ? cz_formula_size(machine, object->formula) : 1, smallest = UINT32_MAX;
+    for (uint32_t i = list; i < size; i++) {
+        const uint32_t *words = cz_formula_words(
+            machine, list ? cz_formula_words(machine, object->formula)[i] : object->formula);
+        uint32_t index =
+            words[0] == FORMULA_REQUIRE ? key_index(machine, keyset, words[1]) : UINT32_MAX;
+        if (index != UINT32_MAX && keyset->ranks[index] < smallest)
+            smallest = keyset->ranks[index];
+    }
+    return smallest;
+}
+
+/* In a conjunction of simple leaves that can be completed, most keys leave it so: what counts is the
+ * key's value, the order, and room for what is required. */
+static bool key_allowed(struct cz_machine *machine, uint32_t id, const struct cz_object *object,
+                        const struct conjunction *all, uint32_t smallest, uint32_t index)
+{
+    const struct cz_keyset *keyset = machine->keysets[object->keyset];
+    bool declared = declared_order(machine);
+    if (seen_has(machine, object, index) || (declared && keyset->ranks[index] > smallest))
         return false;
-    if (!all->simple || all->minimum || all->maximum != CZ_COUNT_UNBOUNDED || all->required)
+    if (!all->simple || all->maximum <= all->required || (declared && all->minimum))
         return cz_object_targets(machine, id, index) != UINT32_MAX;
     struct cz_member member = {.key = keyset->keys[index]};
     return cz_value_alive(machine, member_value(machine, object->formula, &member));
@@ -695,12 +717,49 @@ struct cz_plan *cz_object_plan(struct cz_machine *machine, uint32_t id)
     machine->object_facts[id].plan = plan;
     plan->may_close = cz_formula_nullable(machine, object.formula);
     struct conjunction all = conjunction_of(machine, object.formula);
+    uint32_t smallest = all.simple && all.required ? first_required(machine, &object) : UINT32_MAX;
     for (uint32_t i = 0; i < keyset->count; i++) {
-        if (key_allowed(machine, id, &object, &all, i))
+        if (key_allowed(machine, id, &object, &all, smallest, i))
             plan->allowed[i / 64] |= 1ull << i % 64;
     }
     plan_others(machine, id, plan);
     return plan;
+}
+
+/* ---- Probing ---- */
+
+static void probe_targets(struct cz_machine *machine, uint32_t targets, uint32_t *queue,
+                          uint32_t *count, uint32_t limit)
+{
+    if (targets == UINT32_MAX)
+        return;
+    for (uint32_t i = 1; i < cz_intern_size(&machine->targets, targets); i += 2) {
+        uint32_t next = machine->locals[cz_intern_get(&machine->targets, targets)[i]].a;
+        bool known = *count >= limit;
+        for (uint32_t j = 0; j < *count && !known; j++)
+            known = queue[j] == next;
+        if (!known)
+            queue[(*count)++] = next;
+    }
+}
+
+void cz_object_probe(struct cz_machine *machine, cz_formula formula)
+{
+    enum { STATES = 24 };
+    uint32_t queue[STATES], count = 0;
+    if (formula <= CZ_FORMULA_TRUE || conjunction_of(machine, formula).simple)
+        return;
+    uint32_t start = cz_object_start(machine, formula, 0);
+    if (start != UINT32_MAX)
+        queue[count++] = start;
+    for (uint32_t at = 0; at < count && machine->failed == CLOZE_OK; at++) {
+        struct cz_plan *plan = cz_object_plan(machine, queue[at]);
+        uint32_t keys = machine->keysets[cz_object_get(machine, queue[at]).keyset]->count;
+        for (uint32_t i = 0; plan && i < keys && machine->failed == CLOZE_OK; i++)
+            probe_targets(machine, cz_object_targets(machine, queue[at], i), queue, &count, STATES);
+        for (uint32_t i = 0; plan && i < plan->other_count; i++)
+            probe_targets(machine, plan->other_targets[i], queue, &count, STATES);
+    }
 }
 
 /* ---- Arrays ---- */
@@ -852,7 +911,7 @@ bool cz_array_alive(struct cz_machine *machine, cz_formula formula)
     return alive;
 }
 
-uint32_t cz_array_targets(struct cz_machine *machine, uint32_t id)
+static uint32_t array_targets(struct cz_machine *machine, uint32_t id)
 {
     const uint32_t *array = cz_intern_get(&machine->arrays, id);
     cz_formula formula = array[0];
@@ -872,6 +931,26 @@ uint32_t cz_array_targets(struct cz_machine *machine, uint32_t id)
     free(words);
     cz_pairs_free(&pairs);
     return targets;
+}
+
+/* Remembered: + 2; 1: none; 0: not known yet. */
+uint32_t cz_array_targets(struct cz_machine *machine, uint32_t id)
+{
+    if (id >= machine->array_targets_capacity) {
+        uint32_t capacity = (id + 64) * 2;
+        uint32_t *larger = realloc(machine->array_targets, capacity * sizeof *larger);
+        if (!larger)
+            return array_targets(machine, id);
+        memset(larger + machine->array_targets_capacity, 0,
+               (capacity - machine->array_targets_capacity) * sizeof *larger);
+        machine->array_targets = larger;
+        machine->array_targets_capacity = capacity;
+    }
+    if (!machine->array_targets[id]) {
+        uint32_t targets = array_targets(machine, id);
+        machine->array_targets[id] = targets == UINT32_MAX ? 1 : targets + 2;
+    }
+    return machine->array_targets[id] == 1 ? UINT32_MAX : machine->array_targets[id] - 2;
 }
 
 /* ---- Counting ---- */

@@ -98,6 +98,14 @@ bool cz_expr_shortest(struct cz_expr_store *store, cz_expr e, struct cz_buffer *
 bool cz_expr_matches(struct cz_expr_store *store, cz_expr e, struct cz_slice text);
 /* The bytes b for which derive(e, b) may be alive: a superset, from the node's form alone. */
 void cz_expr_first(struct cz_expr_store *store, cz_expr e, uint64_t set[4]);
+/* Groups the bytes that lead to equal derivatives: of[b] is the group of b. Returns how many there
+ * are; 256, each byte alone, when that is not known cheaply. */
+unsigned cz_expr_classes(const struct cz_expr_store *store, cz_expr e, uint8_t of[256]);
+/* A language that agrees with e on what may follow within `bytes` more bytes, with counters of
+ * characters cut down, so that fewer states are different. */
+cz_expr cz_expr_clamp(struct cz_expr_store *store, cz_expr e, uint32_t bytes);
+/* The most characters that may follow when e is a plain counter of them, else CZ_EXPR_UNBOUNDED. */
+uint32_t cz_expr_longest_text(const struct cz_expr_store *store, cz_expr e);
 /* Whether every string can be extended to a matching one, known from the form alone: true is sure. */
 bool cz_expr_is_open(struct cz_expr_store *store, cz_expr e);
 /* How many strings match, at most `limit` (then the answer is `limit`). */

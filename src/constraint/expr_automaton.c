@@ -135,27 +135,53 @@ bool cz_expr_matches(struct cz_expr_store *store, cz_expr e, struct cz_slice tex
 
 struct classes {
     uint8_t of[256];
+    uint16_t sizes[256]; /* [count] */
     unsigned count;
 };
 
+static void split_byte(struct classes *classes, unsigned byte)
+{
+    if (classes->sizes[classes->of[byte]] == 1)
+        return;
+    classes->sizes[classes->of[byte]]--;
+    classes->sizes[classes->count] = 1;
+    classes->of[byte] = (uint8_t)classes->count++;
+}
+
 static void split(struct classes *classes, const uint64_t set[4])
 {
-    int inside[256];
-    memset(inside, -1, classes->count * sizeof *inside);
-    unsigned outside_seen[256 / 32 + 1] = {0};
-    for (unsigned byte = 0; byte < 256; byte++) {
-        if (!(set[byte >> 6] >> (byte & 63) & 1))
-            outside_seen[classes->of[byte] / 32] |= 1u << classes->of[byte] % 32;
+    uint16_t inside[256], moved[256];
+    unsigned before = classes->count, bits = 0;
+    for (int w = 0; w < 4; w++)
+        bits += (unsigned)__builtin_popcountll(set[w]);
+    if (bits == 1) {
+        for (unsigned w = 0; w < 4; w++) {
+            if (set[w])
+                split_byte(classes, w * 64 + (unsigned)__builtin_ctzll(set[w]));
+        }
+        return;
     }
-    unsigned before = classes->count;
-    for (unsigned byte = 0; byte < 256; byte++) {
-        uint8_t class = classes->of[byte];
-        if (!(set[byte >> 6] >> (byte & 63) & 1) || class >= before ||
-            !(outside_seen[class / 32] >> class % 32 & 1))
+    memset(inside, 0, before * sizeof *inside);
+    memset(moved, 0, before * sizeof *moved);
+    for (unsigned w = 0; w < 4; w++) {
+        for (uint64_t left = set[w]; left; left &= left - 1)
+            inside[classes->of[w * 64 + (unsigned)__builtin_ctzll(left)]]++;
+    }
+    for (unsigned class = 0; class < before; class++) {
+        if (inside[class] == 0 || inside[class] == classes->sizes[class])
             continue;
-        if (inside[class] < 0)
-            inside[class] = (int)classes->count++;
-        classes->of[byte] = (uint8_t)inside[class];
+        moved[class] = (uint16_t)classes->count;
+        classes->sizes[class] = (uint16_t)(classes->sizes[class] - inside[class]);
+        classes->sizes[classes->count++] = inside[class];
+    }
+    if (classes->count == before)
+        return;
+    for (unsigned w = 0; w < 4; w++) {
+        for (uint64_t left = set[w]; left; left &= left - 1) {
+            uint8_t *class = &classes->of[w * 64 + (unsigned)__builtin_ctzll(left)];
+            if (moved[*class])
+                *class = (uint8_t)moved[*class];
+        }
     }
 }
 
@@ -201,7 +227,7 @@ static void collect(const struct cz_expr_store *store, cz_expr e, struct collect
 static unsigned representatives(const struct cz_expr_store *store, cz_expr e, uint8_t bytes[256],
                                 uint16_t sizes[256])
 {
-    struct collector collector = {.classes.count = 1};
+    struct collector collector = {.classes.count = 1, .classes.sizes = {256}};
     collect(store, e, &collector);
     if (collector.visits >= CLASS_SETS * 8) {
         for (unsigned i = 0; i < 256; i++)
@@ -216,9 +242,41 @@ static unsigned representatives(const struct cz_expr_store *store, cz_expr e, ui
     return collector.classes.count;
 }
 
+unsigned cz_expr_classes(const struct cz_expr_store *store, cz_expr e, uint8_t of[256])
+{
+    struct collector collector = {.classes.count = 1, .classes.sizes = {256}};
+    collect(store, e, &collector);
+    if (collector.visits < CLASS_SETS * 8 && collector.classes.count < 256) {
+        memcpy(of, collector.classes.of, 256);
+        return collector.classes.count;
+    }
+    for (unsigned i = 0; i < 256; i++)
+        of[i] = (uint8_t)i;
+    return 256;
+}
+
+cz_expr cz_expr_clamp(struct cz_expr_store *store, cz_expr e, uint32_t bytes)
+{
+    struct expr_node node = store->nodes[e];
+    if (node.kind != EXPR_REPEAT || node.a != CZ_EXPR_CHAR)
+        return e;
+    uint32_t minimum = node.b > bytes ? bytes + 1 : node.b;
+    return cz_expr_repeat(store, node.a, minimum, node.c >= bytes ? CZ_EXPR_UNBOUNDED : node.c);
+}
+
+uint32_t cz_expr_longest_text(const struct cz_expr_store *store, cz_expr e)
+{
+    struct expr_node node = store->nodes[e];
+    if (e == CZ_EXPR_EMPTY)
+        return 0;
+    if (e == CZ_EXPR_CHAR)
+        return 1;
+    return node.kind == EXPR_REPEAT && node.a == CZ_EXPR_CHAR ? node.c : CZ_EXPR_UNBOUNDED;
+}
+
 void cz_expr_first(struct cz_expr_store *store, cz_expr e, uint64_t set[4])
 {
-    struct collector collector = {.classes.count = 1};
+    struct collector collector = {.classes.count = 1, .classes.sizes = {256}};
     uint8_t live[256] = {0};
     collect(store, e, &collector);
     bool exact = collector.visits < CLASS_SETS * 8;

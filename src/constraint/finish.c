@@ -262,16 +262,6 @@ static bool finish_name(struct cz_machine *machine, const struct cz_local *local
     return targets != UINT32_MAX && finish_key(machine, targets, object.depth, out);
 }
 
-static bool finish_other(struct cz_machine *machine, const struct cz_local *local,
-                         struct cz_buffer *out)
-{
-    struct cz_plan *plan = cz_object_plan(machine, local->a);
-    struct cz_inner inner = {.expr = local->c};
-    return plan && finish_string(machine, inner, local->d, out) &&
-           finish_key(machine, plan->other_targets[local->b],
-                      cz_object_get(machine, local->a).depth, out);
-}
-
 static bool finish_lexeme(struct cz_machine *machine, cz_expr expr, struct cz_buffer *out)
 {
     return cz_expr_shortest(machine->exprs, expr, out);
@@ -304,8 +294,6 @@ static bool finish_local(struct cz_machine *machine, uint32_t id, struct cz_buff
         return cz_object_finish(machine, local.a, false, out);
     case LOCAL_NAME:
         return finish_name(machine, &local, out);
-    case LOCAL_OTHER:
-        return finish_other(machine, &local, out);
     case LOCAL_COLON:
         return finish_key(machine, local.a, local.d, out);
     case LOCAL_ARRAY_OPEN:

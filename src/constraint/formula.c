@@ -631,7 +631,7 @@ static void multiply(struct cz_machine *machine, struct cz_pairs *left, const st
 {
     struct cz_pairs product = {0};
     for (uint32_t i = 0; i < left->count; i++) {
-        for (uint32_t j = 0; j < right->count && machine->failed == CLOZE_OK; j++) {
+        for (uint32_t j = 0; j < right->count && cz_machine_burn(machine, 1); j++) {
             cz_value value = meet(machine, left->items[i].value, right->items[j].value);
             if (value == CZ_VALUE_NONE ||
                 ((left->count > 1 || right->count > 1) && !cz_value_alive(machine, value)))
@@ -684,6 +684,8 @@ static void read_one(struct cz_machine *machine, cz_formula formula, const struc
 {
     uint32_t words[4] = {0}, size = cz_formula_size(machine, formula);
     memcpy(words, cz_formula_words(machine, formula), (size < 4 ? size : 4) * sizeof *words);
+    if (!cz_machine_burn(machine, 1))
+        return;
     if (machine->depth >= CZ_MACHINE_DEPTH) {
         cz_machine_fail(machine, CLOZE_LIMIT, NULL, "schemas are combined too deeply");
         return;
@@ -790,6 +792,24 @@ static bool apart_by_requirements(struct cz_machine *machine, cz_formula a, cz_f
     return false;
 }
 
+/* One side wants a member, and no key is good for both. */
+static bool apart_by_count(struct cz_machine *machine, cz_formula a, cz_formula b)
+{
+    uint32_t id;
+    if (cz_formula_nullable(machine, a) && cz_formula_nullable(machine, b))
+        return false;
+    const struct cz_keyset *keyset = cz_keyset_of(machine, cz_formula_and(machine, a, b), &id);
+    for (uint32_t i = 0; keyset && i < keyset->count + keyset->class_count; i++) {
+        bool named = i < keyset->count;
+        struct cz_member member = {named ? keyset->keys[i] : UINT32_MAX, keyset,
+                                   named ? 0 : i - keyset->count};
+        if (value_by(machine, a, &member) != CZ_VALUE_NONE &&
+            value_by(machine, b, &member) != CZ_VALUE_NONE)
+            return false;
+    }
+    return keyset != NULL;
+}
+
 bool cz_formulas_disjoint(struct cz_machine *machine, cz_formula a, cz_formula b)
 {
     uint32_t size_a = cz_formula_size(machine, a), size_b = cz_formula_size(machine, b);
@@ -807,5 +827,6 @@ bool cz_formulas_disjoint(struct cz_machine *machine, cz_formula a, cz_formula b
         }
         return true;
     }
-    return apart_by_requirements(machine, a, b, a) || apart_by_requirements(machine, a, b, b);
+    return apart_by_requirements(machine, a, b, a) || apart_by_requirements(machine, a, b, b) ||
+           apart_by_count(machine, a, b);
 }

@@ -24,9 +24,11 @@ uint32_t cz_local_add(struct cz_machine *machine, uint32_t kind, uint32_t a, uin
     }
     if (added) {
         machine->locals[id] = (struct cz_local){.kind = (uint8_t)kind, .a = a, .b = b, .c = c, .d = d};
-        if (kind == LOCAL_ARRAY_AFTER)
-            machine->locals[id].flags =
-                cz_formula_binds(machine, cz_intern_get(&machine->arrays, a)[0]);
+        if (kind == LOCAL_ARRAY_AFTER &&
+            cz_formula_binds(machine, cz_intern_get(&machine->arrays, a)[0]))
+            machine->locals[id].flags = THREAD_ITEM_OPEN;
+        if (kind == LOCAL_COLON && c)
+            machine->locals[id].flags = THREAD_KEY_OPEN;
     }
     return id;
 }
@@ -255,9 +257,16 @@ static void start_key(struct cz_machine *machine, uint32_t object, struct cz_ste
                              .last = machine->keysets[keyset]->count};
     if (cz_inner_trim(machine, &inner))
         cz_step_add(machine, out, OP_GO, name_local(machine, &inner, 0));
-    for (uint32_t i = 0; i < plan->other_count; i++)
+    for (uint32_t i = 0; i < plan->other_count; i++) {
         cz_step_add(machine, out, OP_GO,
-                    cz_local_add(machine, LOCAL_OTHER, object, i, plan->others[i], 0));
+                    cz_local_add(machine, LOCAL_STRING, plan->others[i], 0, 0, 0));
+        if (machine->failed != CLOZE_OK)
+            return;
+        struct cz_step *step = &out->items[out->count - 1];
+        step->pushes[step->push_count++] =
+            cz_local_add(machine, LOCAL_COLON, plan->other_targets[i], 0, 1,
+                         cz_object_get(machine, object).depth);
+    }
 }
 
 static bool any_key(struct cz_machine *machine, uint32_t object)
@@ -311,23 +320,6 @@ static void step_name(struct cz_machine *machine, const struct cz_local *local, 
         }
     } else if (cz_string_step(machine, &inner, &escape, byte)) {
         cz_step_add(machine, out, OP_GO, name_local(machine, &inner, escape));
-    }
-}
-
-static void step_other(struct cz_machine *machine, const struct cz_local *local, uint8_t byte,
-                       struct cz_step_list *out)
-{
-    struct cz_inner inner = {.expr = local->c};
-    uint32_t escape = local->d, depth = cz_object_get(machine, local->a).depth;
-    if (byte == '"' && cz_string_settle(machine, &inner, escape)) {
-        struct cz_plan *plan = cz_object_plan(machine, local->a);
-        if (plan && cz_expr_nullable(machine->exprs, inner.expr))
-            cz_step_add(machine, out, OP_BIND_KEY,
-                        cz_local_add(machine, LOCAL_COLON, plan->other_targets[local->b], 0, 0,
-                                     depth));
-    } else if (cz_string_step(machine, &inner, &escape, byte)) {
-        cz_step_add(machine, out, OP_GO,
-                    cz_local_add(machine, LOCAL_OTHER, local->a, local->b, inner.expr, escape));
     }
 }
 
@@ -466,9 +458,6 @@ static void step_kind(struct cz_machine *machine, const struct cz_local *local, 
     case LOCAL_NAME:
         step_name(machine, local, byte, out);
         break;
-    case LOCAL_OTHER:
-        step_other(machine, local, byte, out);
-        break;
     case LOCAL_COLON:
         step_colon(machine, local, byte, out);
         break;
@@ -494,38 +483,157 @@ static void step_kind(struct cz_machine *machine, const struct cz_local *local, 
 
 /* ---- Effects ---- */
 
+/* The effect's content as words, so that equal effects get one name. */
+static uint32_t effect_name(struct cz_machine *machine, const struct cz_step_list *list, bool *added)
+{
+    uint32_t stack[64], *words = stack, count = 0, total = 0;
+    for (uint32_t i = 0; i < list->count; i++)
+        total += 3 + list->items[i].push_count;
+    if (total > 64 && !(words = malloc(total * sizeof *words)))
+        return UINT32_MAX;
+    for (uint32_t i = 0; i < list->count; i++) {
+        const struct cz_step *step = &list->items[i];
+        words[count++] = step->op;
+        words[count++] = step->next;
+        words[count++] = step->push_count;
+        memcpy(words + count, step->pushes, step->push_count * sizeof *words);
+        count += step->push_count;
+    }
+    uint32_t id = cz_intern_add(&machine->effect_keys, words, count, added);
+    if (words != stack)
+        free(words);
+    return id;
+}
+
+static bool add_alternative(struct cz_machine *machine, const struct cz_step *step)
+{
+    struct cz_alternative made = {step->op, step->push_count, machine->push_count, step->next};
+    for (uint32_t j = 0; j < step->push_count; j++) {
+        if (!cz_machine_grow(machine, (void **)&machine->pushes, machine->push_count,
+                             &machine->push_capacity, sizeof *machine->pushes))
+            return false;
+        machine->pushes[machine->push_count++] = step->pushes[j];
+    }
+    if (!cz_machine_grow(machine, (void **)&machine->alternatives, machine->alternative_count,
+                         &machine->alternative_capacity, sizeof *machine->alternatives))
+        return false;
+    machine->alternatives[machine->alternative_count++] = made;
+    return true;
+}
+
 static uint32_t add_effect(struct cz_machine *machine, const struct cz_step_list *list)
 {
+    bool added = false;
     if (list->count == 0)
         return STEP_DEAD;
     if (list->count == 1 && list->items[0].op == OP_GO && list->items[0].push_count == 0)
         return list->items[0].next;
+    uint32_t id = effect_name(machine, list, &added);
+    if (id == UINT32_MAX)
+        return STEP_DEAD;
+    if (!added)
+        return STEP_EFFECT | id;
     struct cz_effect effect = {machine->alternative_count, list->count};
     for (uint32_t i = 0; i < list->count; i++) {
-        const struct cz_step *step = &list->items[i];
-        struct cz_alternative made = {step->op, step->push_count, machine->push_count, step->next};
-        for (uint32_t j = 0; j < step->push_count; j++) {
-            if (!cz_machine_grow(machine, (void **)&machine->pushes, machine->push_count,
-                                 &machine->push_capacity, sizeof *machine->pushes))
-                return STEP_DEAD;
-            machine->pushes[machine->push_count++] = step->pushes[j];
-        }
-        if (!cz_machine_grow(machine, (void **)&machine->alternatives, machine->alternative_count,
-                             &machine->alternative_capacity, sizeof *machine->alternatives))
+        if (!add_alternative(machine, &list->items[i]))
             return STEP_DEAD;
-        machine->alternatives[machine->alternative_count++] = made;
     }
-    if (!cz_machine_grow(machine, (void **)&machine->effects, machine->effect_count,
-                         &machine->effect_capacity, sizeof *machine->effects))
+    if (!cz_machine_grow(machine, (void **)&machine->effects, id, &machine->effect_capacity,
+                         sizeof *machine->effects))
         return STEP_DEAD;
-    machine->effects[machine->effect_count] = effect;
-    return STEP_EFFECT | machine->effect_count++;
+    machine->effects[id] = effect;
+    return STEP_EFFECT | id;
+}
+
+static uint32_t step_new(struct cz_machine *machine, const struct cz_local *local, uint8_t byte)
+{
+    struct cz_step_list list = {0};
+    step_kind(machine, local, byte, &list);
+    uint32_t result = add_effect(machine, &list);
+    free(list.items);
+    return result;
+}
+
+/* ---- Tables: what is plain about a local's bytes is filled in at once ---- */
+
+static void only(uint32_t next[256], const char *candidates, size_t count)
+{
+    for (unsigned i = 0; i < 256; i++)
+        next[i] = STEP_DEAD;
+    for (size_t i = 0; i < count; i++)
+        next[(uint8_t)candidates[i]] = 0;
+}
+
+static void fill_name(struct cz_machine *machine, const struct cz_local *local, uint32_t next[256])
+{
+    uint32_t keyset = cz_object_get(machine, local->a).keyset;
+    only(next, "\"\\", 2);
+    for (uint32_t i = local->b >> 16; i < (local->b & 0xFFFF); i++) {
+        struct cz_slice key = machine->keys[machine->keysets[keyset]->keys[i]];
+        if (key.size > local->c)
+            next[(uint8_t)key.data[local->c]] = 0;
+    }
+}
+
+/* Bytes that lead to the same derivative lead to the same step; `special` ones are left open. */
+static void fill_classes(struct cz_machine *machine, const struct cz_local *local, cz_expr expr,
+                         const char *special, uint32_t next[256])
+{
+    uint8_t of[256];
+    uint32_t known[256] = {0};
+    if (cz_expr_classes(machine->exprs, expr, of) == 256)
+        return;
+    for (unsigned byte = 0; byte < 256; byte++) {
+        if (special && (byte < 0x20 || byte == 0xED || strchr(special, (int)byte)))
+            continue;
+        if (!known[of[byte]])
+            known[of[byte]] = step_new(machine, local, (uint8_t)byte);
+        next[byte] = known[of[byte]];
+    }
+    for (unsigned byte = 0; special && byte < 0x20; byte++)
+        next[byte] = STEP_DEAD;
+}
+
+static void fill_table(struct cz_machine *machine, const struct cz_local *local, uint32_t next[256])
+{
+    static const char structure[] = "\"{}[],:-0123456789tfn \t\r\n";
+    static const char numeric[] = "+-.0123456789eE";
+    uint32_t rest;
+    switch (local->kind) {
+    case LOCAL_LITERAL:
+        only(next, LITERALS[local->a] + local->b, 1);
+        break;
+    case LOCAL_NUMBER:
+        rest = step_new(machine, local, 0);
+        for (unsigned byte = 0; byte < 256; byte++)
+            next[byte] = byte && strchr(numeric, (int)byte) ? 0 : rest;
+        break;
+    case LOCAL_NAME:
+        if (local->d == 0)
+            fill_name(machine, local, next);
+        break;
+    case LOCAL_STRING:
+        if (local->b == 0)
+            fill_classes(machine, local, local->a, "\"\\", next);
+        break;
+    case LOCAL_LEXEME:
+        fill_classes(machine, local, local->a, NULL, next);
+        break;
+    case LOCAL_DEAD:
+    case LOCAL_TOKEN:
+        only(next, "", 0);
+        break;
+    case LOCAL_SYMBOL:
+        break;
+    default:
+        only(next, structure, sizeof structure - 1);
+        break;
+    }
 }
 
 uint32_t cz_local_step(struct cz_machine *machine, uint32_t id, uint8_t byte)
 {
     struct cz_local local = machine->locals[id];
-    struct cz_step_list list = {0};
     if (!local.next) {
         local.next = calloc(256, sizeof *local.next);
         if (!local.next) {
@@ -534,14 +642,11 @@ uint32_t cz_local_step(struct cz_machine *machine, uint32_t id, uint8_t byte)
         }
         machine->locals[id].next = local.next;
         machine->table_bytes += 256 * sizeof *local.next;
+        fill_table(machine, &local, local.next);
     }
-    if (local.next[byte])
-        return local.next[byte];
-    step_kind(machine, &local, byte, &list);
-    uint32_t result = add_effect(machine, &list);
-    free(list.items);
-    local.next[byte] = result;
-    return result;
+    if (!local.next[byte])
+        local.next[byte] = step_new(machine, &local, byte);
+    return local.next[byte];
 }
 
 /* ---- Binding: what a state must remember of the text ---- */
@@ -638,6 +743,13 @@ static uint32_t bind_key(struct cz_machine *machine, uint32_t colon, struct cz_s
     return result;
 }
 
+/* The local as it is when what was read last is remembered; 0 when it is not allowed. */
+static uint32_t bind(struct cz_machine *machine, uint32_t local, struct cz_slice text)
+{
+    return machine->locals[local].flags == THREAD_KEY_OPEN ? bind_key(machine, local, text)
+                                                           : bind_item(machine, local, text);
+}
+
 /* ---- Threads ---- */
 
 static void emit(struct cz_machine *machine, struct cz_thread thread, struct cz_threads *out,
@@ -660,14 +772,19 @@ static void step_into(struct cz_machine *machine, struct cz_thread thread, uint8
 static void pop(struct cz_machine *machine, struct cz_thread thread, uint8_t byte, bool used,
                 const struct cz_binder *binder, struct cz_threads *out, uint32_t first)
 {
+    if (thread.stack == CZ_STACK_UNKNOWN) {
+        thread.local = used ? CZ_LOCAL_EXIT : CZ_LOCAL_EXIT_REDO;
+        emit(machine, thread, out, first);
+        return;
+    }
     struct cz_stack stack = machine->stacks[thread.stack];
     struct cz_thread next = {stack.local, stack.parent, thread.marks};
     if (machine->locals[stack.local].flags) {
         if (binder)
-            next.local = bind_item(machine, stack.local,
-                                   cz_slice_of(binder->text, binder->size + used));
+            next.local = bind(machine, stack.local,
+                              cz_slice_of(binder->text, binder->size + used));
         else
-            next.marks |= next.marks & THREAD_ITEM_OPEN ? THREAD_UNCERTAIN : THREAD_ITEM_OPEN;
+            next.marks |= machine->locals[stack.local].flags;
         if (next.local == 0)
             return;
     }
@@ -697,26 +814,17 @@ static void step_into(struct cz_machine *machine, struct cz_thread thread, uint8
     for (uint32_t i = 0; i < effect.count; i++) {
         struct cz_alternative alternative = machine->alternatives[effect.first + i];
         struct cz_thread next = thread;
-        for (uint32_t j = 0; j < alternative.push_count; j++)
-            next.stack = cz_stack_push(machine, next.stack,
-                                       machine->pushes[alternative.push_first + j]);
+        for (uint32_t j = 0; j < alternative.push_count; j++) {
+            uint32_t push = machine->pushes[alternative.push_first + j];
+            next.stack = cz_stack_push(machine, next.stack, push);
+            if ((next.marks & THREAD_KEY_OPEN) && machine->locals[push].flags == THREAD_KEY_OPEN)
+                next.marks |= THREAD_UNCERTAIN; /* it must not be the key that is not yet known */
+        }
         next.local = alternative.next;
-        if (alternative.op == OP_POP || alternative.op == OP_POP_REDO) {
-            pop(machine, next, byte, alternative.op == OP_POP, binder, out, first);
-            continue;
-        }
-        if (alternative.op == OP_BIND_KEY) {
-            if (binder)
-                next.local = bind_key(machine, next.local,
-                                      cz_slice_of(binder->text, binder->size + 1));
-            else
-                next.marks |= THREAD_KEY_OPEN;
-        } else if (machine->locals[next.local].kind == LOCAL_OTHER &&
-                   (next.marks & THREAD_KEY_OPEN)) {
-            next.marks |= THREAD_UNCERTAIN;
-        }
-        if (next.local)
+        if (alternative.op == OP_GO)
             emit(machine, next, out, first);
+        else
+            pop(machine, next, byte, alternative.op == OP_POP, binder, out, first);
     }
 }
 

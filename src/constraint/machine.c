@@ -84,7 +84,10 @@ static bool start_tables(struct cz_machine *machine)
     return cz_values_start(machine) && cz_formulas_start(machine) &&
            cz_local_add(machine, LOCAL_DEAD, 0, 0, 0, 0) == 0 &&
            cz_local_add(machine, LOCAL_DEAD, 1, 0, 0, 0) == STEP_DEAD &&
-           cz_stack_push(machine, 0, 0) == 0;
+           cz_local_add(machine, LOCAL_DEAD, 2, 0, 0, 0) == CZ_LOCAL_EXIT &&
+           cz_local_add(machine, LOCAL_DEAD, 3, 0, 0, 0) == CZ_LOCAL_EXIT_REDO &&
+           cz_stack_push(machine, 0, 0) == CZ_STACK_EMPTY &&
+           cz_stack_push(machine, 0, STEP_DEAD) == CZ_STACK_UNKNOWN;
 }
 
 cloze_status cz_machine_create(struct cz_vocab *vocab, const struct cz_grammar_options *options,
@@ -118,14 +121,10 @@ void cz_machine_free(struct cz_machine *machine)
         return;
     for (uint32_t i = 0; i < machine->local_keys.count; i++)
         free(machine->locals[i].next);
-    for (uint32_t i = 0; i < machine->mask_keys.count; i++) {
-        free(machine->masks[i].ids);
-        free(machine->masks[i].words);
-        free(machine->masks[i].uncertain);
-    }
+    cz_masks_free(machine);
     struct cz_intern *tables[] = {&machine->values,     &machine->formulas, &machine->objects,
                                   &machine->bits,       &machine->arrays,   &machine->targets,
-                                  &machine->local_keys, &machine->stack_keys, &machine->mask_keys};
+                                  &machine->local_keys, &machine->stack_keys, &machine->mask_keys, &machine->effect_keys};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         cz_intern_free(tables[i]);
     void *arrays[] = {machine->keys,        machine->value_facts, machine->typed,
@@ -133,7 +132,7 @@ void cz_machine_free(struct cz_machine *machine)
                       machine->object_facts, machine->keysets,    machine->keyset_of,
                       machine->array_facts, machine->locals,      machine->effects,
                       machine->alternatives, machine->pushes,     machine->stacks,
-                      machine->masks,       machine->walk.items,  machine->walk_starts,
+                      machine->masks,       machine->splits,      machine->array_targets, machine->walk.items,  machine->walk_starts,
                       machine->scratch_words};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         free(arrays[i]);

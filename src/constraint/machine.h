@@ -43,10 +43,10 @@ enum { CZ_FORMULA_FALSE = 0, CZ_FORMULA_TRUE = 1 };
 /* Limits while compiling. */
 enum {
     CZ_MACHINE_DEPTH = 1000,    /* nesting of the questions "is there any such value" */
-    CZ_MACHINE_PAIRS = 2048,    /* alternatives for one member */
+    CZ_MACHINE_PAIRS = 512,    /* alternatives for one member */
     CZ_MACHINE_CLASSES = 64,    /* of undeclared keys, told apart by patterns */
     CZ_MACHINE_NODES = 300000,  /* values, formulas */
-    CZ_MACHINE_FUEL = 200000    /* steps of searches for a value that fits */
+    CZ_MACHINE_FUEL = 400000    /* steps of searches for a value that fits */
 };
 
 /* ---- A table of 32-bit words, interned by content: the base of the other tables ---- */
@@ -143,8 +143,7 @@ enum cz_local_kind {
     LOCAL_OBJECT_OPEN, /* a object, b gap state */
     LOCAL_OBJECT_KEY,  /* after a comma: a object, b gap state */
     LOCAL_NAME,        /* in a declared key: a object, b first << 16 | last, c depth, d escape */
-    LOCAL_OTHER,       /* in another key: a object, b class, c expression, d escape */
-    LOCAL_COLON,       /* a targets, b gap state, d depth */
+    LOCAL_COLON,       /* a targets, b gap state, c the key is to be remembered, d depth */
     LOCAL_OBJECT_AFTER,/* a object, b gap state */
     LOCAL_ARRAY_OPEN,  /* a array, b gap state */
     LOCAL_ARRAY_AFTER, /* a array, b gap state */
@@ -155,17 +154,20 @@ enum cz_local_kind {
 
 struct cz_local {
     uint8_t kind;
-    uint8_t flags; /* LOCAL_BINDS */
+    uint8_t flags; /* what is to be remembered on a pop to it: THREAD_KEY_OPEN, THREAD_ITEM_OPEN */
     uint32_t a, b, c, d;
     uint32_t *next;    /* [256] 0 unknown, STEP_DEAD, a local, or STEP_EFFECT | effect */
     uint32_t distance; /* tokens to complete this local, + 1; 0 unknown */
     uint16_t only;     /* the one byte that can follow, + 2; 1: several; 0 unknown */
 };
 
-enum { STEP_DEAD = 1, STEP_FIRST_LOCAL = 2 };
+/* Locals with fixed names. Where a walk does not know the stack, it stands on CZ_STACK_UNKNOWN, and
+ * a pop from there leads to one of the exits: the byte was used, or is to be stepped again. */
+enum { STEP_DEAD = 1, CZ_LOCAL_EXIT = 2, CZ_LOCAL_EXIT_REDO = 3 };
+enum { CZ_STACK_EMPTY = 0, CZ_STACK_UNKNOWN = 1 };
 #define STEP_EFFECT 0x80000000u
 
-enum { OP_GO, OP_POP, OP_POP_REDO, OP_BIND_KEY };
+enum { OP_GO, OP_POP, OP_POP_REDO };
 
 struct cz_alternative {
     uint32_t op;
@@ -240,18 +242,40 @@ struct cz_plan {
     uint32_t other_count;
     cz_expr *others;    /* key languages */
     uint32_t *other_targets;
-    uint32_t *other_classes;
     bool may_close;
 };
 
 struct cz_mask_entry {
-    uint32_t *ids;   /* sparse: ascending */
-    uint32_t *words; /* dense */
+    const uint32_t *ids;   /* sparse: ascending */
+    const uint32_t *words; /* dense */
     uint32_t count;
-    bool ready;
+    bool ready, owned; /* not owned: the arrays are the split's */
     uint32_t reach; /* + 1: see cz_mask_reach; 0 unknown */
     uint32_t *uncertain; /* tokens that depend on keys or items seen: checked one by one */
     uint32_t uncertain_count;
+};
+
+/* Where a token leaves the local: below this node, or at its byte, what was pushed before decides. */
+struct cz_exit {
+    uint32_t node;
+    uint32_t redo;
+    uint32_t marks;
+};
+
+/* What of a local's mask does not depend on the stack. */
+struct cz_split {
+    bool shared;                /* owned by the vocabulary */
+    bool ready, unsafe, quotes; /* exits are in the unsafe trie; all closing quotes lead out alike */
+    uint32_t base;      /* like this local's, apart from `parts` of the trie; 0: not so */
+    uint32_t *parts;    /* nodes */
+    uint32_t *part_locals; /* the local before the node's byte */
+    uint32_t part_count, part_capacity, part_locals_capacity;
+    uint32_t *ids, *words;
+    uint32_t count;
+    uint32_t *uncertain;
+    uint32_t uncertain_count;
+    struct cz_exit *exits;
+    uint32_t exit_count, exit_capacity;
 };
 
 struct cz_schemas;
@@ -303,13 +327,17 @@ struct cz_machine {
     uint8_t *array_facts;
     uint32_t array_facts_capacity;
 
+    uint32_t *array_targets; /* by array: see cz_array_targets */
+    uint32_t array_targets_capacity;
+
     struct cz_intern targets; /* words: value, local to continue with, repeated */
 
     struct cz_intern local_keys;
     struct cz_local *locals;
     uint32_t local_capacity;
+    struct cz_intern effect_keys; /* equal effects have one name */
     struct cz_effect *effects;
-    uint32_t effect_count, effect_capacity;
+    uint32_t effect_capacity;
     struct cz_alternative *alternatives;
     uint32_t alternative_count, alternative_capacity;
     uint32_t *pushes;
@@ -323,6 +351,8 @@ struct cz_machine {
     struct cz_mask_entry *masks;
     uint32_t mask_capacity;
     size_t mask_bytes;
+    struct cz_split *splits; /* by local */
+    uint32_t split_capacity;
 
     uint32_t root_local, root_stack;
     struct cz_threads walk;  /* scratch of the mask walk */
@@ -405,6 +435,9 @@ uint32_t cz_object_start(struct cz_machine *machine, cz_formula formula, uint32_
 uint32_t cz_object_add(struct cz_machine *machine, const struct cz_object *object);
 struct cz_object cz_object_get(const struct cz_machine *machine, uint32_t id);
 bool cz_object_alive(struct cz_machine *machine, uint32_t id);
+/* Works out the first states of an object whose formula is no plain conjunction, so that one that
+ * is too hard to follow is refused while compiling. */
+void cz_object_probe(struct cz_machine *machine, cz_formula formula);
 struct cz_plan *cz_object_plan(struct cz_machine *machine, uint32_t id);
 uint32_t cz_object_targets(struct cz_machine *machine, uint32_t id, uint32_t index);
 uint32_t cz_array_add(struct cz_machine *machine, cz_formula formula, uint32_t depth);
@@ -486,6 +519,9 @@ void cz_symbol_step(struct cz_machine *machine, cz_symbol symbol, uint8_t byte,
                     struct cz_step_list *out);
 
 /* mask.c */
+uint32_t cz_mask_count(const uint32_t *words, uint32_t count);
+void cz_split_free(struct cz_split *split);
+void cz_masks_free(struct cz_machine *machine);
 /* The largest distance that an allowed token leads to. Remembered. */
 uint32_t cz_mask_reach(struct cz_machine *machine, struct cz_thread thread);
 /* Sets the bits of the tokens after which the distance is at most `limit`. Tokens that rest on the

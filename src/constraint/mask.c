@@ -1,9 +1,16 @@
 /*
- * mask.c - which tokens a thread allows: one walk over the vocabulary's trie, kept for next time.
+ * mask.c - which tokens a thread allows: a walk over the vocabulary's trie, split so that most of it
+ * is done once per local, not once per stack.
  *
- * The walk carries the threads of every depth on a stack of its own. Where the local is the inside
- * of a string that any text can continue, the tokens that are plain text are known per vocabulary,
- * and only those with a quote, an escape or a control byte are walked.
+ * A local's split is made by walking with an unknown stack: the tokens that are allowed whatever
+ * stands below, and the exits, nodes where the local is left and the stack decides. A mask is a
+ * local's split, continued from its exits with the stack at hand; without exits it is the split
+ * itself, and nothing is copied.
+ *
+ * Inside strings the plain text of the vocabulary is known beforehand (vocab.c), by length too, and
+ * what follows a closing quote is one small trie for all of it. A string state that differs from
+ * "any text" only here and there (a key that must not be one of those declared) takes that state's
+ * mask and redoes the parts of the trie where they differ.
  */
 #include "constraint/machine.h"
 #include "constraint/vocab_internal.h"
@@ -12,9 +19,11 @@
 
 enum { SPARSE_LIMIT = 512 };
 
-/* The tokens found, as ids while they are few, else as bits in the machine's scratch. */
+/* ---- Sets of tokens: ids while they are few, else bits in the machine's scratch ---- */
+
 struct collection {
     struct cz_machine *machine;
+    const struct cz_trie *trie; /* whose chains of equal tokens count */
     uint32_t ids[SPARSE_LIMIT];
     uint32_t count;
     bool dense;
@@ -25,32 +34,46 @@ struct collection {
 static void make_dense(struct collection *found)
 {
     struct cz_machine *machine = found->machine;
+    uint32_t listed = found->count;
     memset(machine->scratch_words, 0, machine->vocab->words * sizeof(uint32_t));
-    for (uint32_t i = 0; i < found->count; i++)
-        machine->scratch_words[found->ids[i] / 32] |= 1u << found->ids[i] % 32;
+    found->count = 0;
+    for (uint32_t i = 0; i < listed; i++) {
+        uint32_t *word = &machine->scratch_words[found->ids[i] / 32], bit = 1u << found->ids[i] % 32;
+        found->count += !(*word & bit);
+        *word |= bit;
+    }
     found->dense = true;
 }
 
 static void add_token(struct collection *found, uint32_t token)
 {
-    const struct cz_vocab *vocab = found->machine->vocab;
-    for (; token != UINT32_MAX; token = vocab->same[token]) {
-        if (!found->dense && found->count < SPARSE_LIMIT) {
-            found->ids[found->count++] = token;
-            continue;
-        }
-        if (!found->dense)
-            make_dense(found);
-        uint32_t *word = &found->machine->scratch_words[token / 32];
-        found->count += !(*word >> token % 32 & 1);
-        *word |= 1u << token % 32;
+    if (!found->dense && found->count < SPARSE_LIMIT) {
+        found->ids[found->count++] = token;
+        return;
     }
+    if (!found->dense)
+        make_dense(found);
+    uint32_t *word = &found->machine->scratch_words[token / 32], bit = 1u << token % 32;
+    found->count += !(*word & bit);
+    *word |= bit;
+}
+
+static void remove_token(struct collection *found, uint32_t token)
+{
+    uint32_t *word = &found->machine->scratch_words[token / 32], bit = 1u << token % 32;
+    found->count -= (*word & bit) != 0;
+    *word &= ~bit;
+}
+
+static void add_chain(struct collection *found, uint32_t token)
+{
+    for (; token != UINT32_MAX; token = found->trie->same[token])
+        add_token(found, token);
 }
 
 static void add_uncertain(struct collection *found, uint32_t token)
 {
-    const struct cz_vocab *vocab = found->machine->vocab;
-    for (; token != UINT32_MAX; token = vocab->same[token]) {
+    for (; token != UINT32_MAX; token = found->trie->same[token]) {
         if (!cz_machine_grow(found->machine, (void **)&found->uncertain, found->uncertain_count,
                              &found->uncertain_capacity, sizeof *found->uncertain))
             return;
@@ -58,31 +81,91 @@ static void add_uncertain(struct collection *found, uint32_t token)
     }
 }
 
-static bool take_node(void *context, uint32_t token, const struct cz_thread *threads,
-                      uint32_t count)
+static void use_words(struct collection *found, const uint32_t *words, uint32_t count)
 {
-    struct collection *found = context;
-    bool certain = false;
-    for (uint32_t i = 0; i < count && !certain; i++)
-        certain = !(threads[i].marks & THREAD_UNCERTAIN);
-    if (certain)
-        add_token(found, token);
-    else
-        add_uncertain(found, token);
-    return true;
+    memcpy(found->machine->scratch_words, words, found->machine->vocab->words * sizeof *words);
+    found->dense = true;
+    found->count = count;
 }
 
-/* What is done with a token that some thread allows: false stops the walk. */
-typedef bool take_function(void *context, uint32_t token, const struct cz_thread *threads,
-                           uint32_t count);
+/* By insertion while they are few, else over the bits. */
+static void order_ids(struct collection *found)
+{
+    enum { FEW = 48 };
+    uint32_t *ids = found->ids;
+    if (found->count > FEW) {
+        make_dense(found);
+        found->dense = false;
+        found->count = 0;
+        for (uint32_t w = 0; w < found->machine->vocab->words; w++) {
+            for (uint32_t bits = found->machine->scratch_words[w]; bits; bits &= bits - 1)
+                ids[found->count++] = w * 32 + (uint32_t)__builtin_ctz(bits);
+        }
+        return;
+    }
+    for (uint32_t i = 1; i < found->count; i++) {
+        uint32_t id = ids[i], at = i;
+        for (; at > 0 && ids[at - 1] > id; at--)
+            ids[at] = ids[at - 1];
+        ids[at] = id;
+    }
+}
 
-/* Walks the nodes below `top` with these threads at it. */
-static void walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_t top,
+static void sort_ids(struct collection *found)
+{
+    uint32_t kept = 0;
+    order_ids(found);
+    for (uint32_t i = 0; i < found->count; i++) {
+        if (!kept || found->ids[kept - 1] != found->ids[i])
+            found->ids[kept++] = found->ids[i];
+    }
+    found->count = kept;
+}
+
+/* A copy of what was found, as bits or ascending ids. NULL without memory. */
+static uint32_t *copy_found(struct collection *found)
+{
+    if (!found->dense)
+        sort_ids(found);
+    size_t size = found->dense ? found->machine->vocab->words : found->count;
+    uint32_t *copy = malloc((size + 1) * sizeof *copy);
+    if (copy && size)
+        memcpy(copy, found->dense ? found->machine->scratch_words : found->ids,
+               size * sizeof *copy);
+    found->machine->mask_bytes += (size + found->uncertain_capacity) * sizeof *copy;
+    return copy;
+}
+
+/* Without a popcount instruction in the baseline, bits are summed in parallel: loops like this one
+ * are vectorised. */
+uint32_t cz_mask_count(const uint32_t *words, uint32_t count)
+{
+    uint32_t total = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t word = words[i];
+        word -= word >> 1 & 0x55555555u;
+        word = (word & 0x33333333u) + (word >> 2 & 0x33333333u);
+        word = (word + (word >> 4)) & 0x0F0F0F0Fu;
+        total += (word * 0x01010101u) >> 24;
+    }
+    return total;
+}
+
+/* ---- The walk ---- */
+
+/* What is done with a node that threads reach; the threads may be changed. false stops the walk. */
+typedef bool take_function(void *context, uint32_t node, uint32_t token, struct cz_threads *threads,
+                           uint32_t first);
+
+/* Walks the nodes below `top`, or at it and below, with these threads before it. */
+static void walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_t top, bool at_top,
                  const struct cz_thread *begin, uint32_t begin_count, take_function *take,
                  void *context)
 {
     struct cz_threads *threads = &machine->walk;
-    uint32_t *starts = machine->walk_starts, base = cz_trie_depth(&trie->nodes[top]);
+    uint32_t *starts = machine->walk_starts;
+    uint32_t base = cz_trie_depth(&trie->nodes[top]) - at_top;
+    uint32_t end = top + trie->nodes[top].skip;
     threads->count = 0;
     for (uint32_t i = 0; i < begin_count; i++) {
         if (!cz_threads_add(threads, begin[i])) {
@@ -92,76 +175,416 @@ static void walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_
     }
     starts[0] = 0;
     starts[1] = begin_count;
-    for (uint32_t i = top + 1, end = top + trie->nodes[top].skip; i < end;) {
+    for (uint32_t i = top + !at_top; i < end;) {
         const struct cz_trie_node *node = &trie->nodes[i];
         uint32_t depth = cz_trie_depth(node) - base, first = starts[depth];
+        bool plain = false; /* one thread went on to another local, nothing else happened */
         threads->count = first;
         for (uint32_t t = starts[depth - 1]; t < first; t++) {
             struct cz_thread at = threads->items[t];
             const uint32_t *table = machine->locals[at.local].next;
-            if (table && table[node->byte] == STEP_DEAD)
+            uint32_t step = table ? table[node->byte] : 0;
+            if (step == STEP_DEAD)
                 continue;
+            if (step && !(step & STEP_EFFECT) && !at.marks && first - starts[depth - 1] == 1 &&
+                threads->count < threads->capacity) {
+                threads->items[threads->count++] = (struct cz_thread){step, at.stack, 0};
+                plain = true;
+                continue;
+            }
             cz_thread_step(machine, at, node->byte, NULL, threads, first);
         }
         if (threads->count == first) {
             i += node->skip;
             continue;
         }
-        starts[depth + 1] = threads->count;
-        if (node->token != UINT32_MAX &&
-            !take(context, node->token, threads->items + first, threads->count - first))
+        if ((!plain || node->token != UINT32_MAX) && !take(context, i, node->token, threads, first))
             return;
-        i++;
+        starts[depth + 1] = threads->count;
+        i += threads->count == first ? node->skip : 1;
     }
 }
 
-/* Inside a string that any text may continue. */
-static bool is_open_text(const struct cz_machine *machine, const struct cz_local *local)
+static bool is_certain(const struct cz_threads *threads, uint32_t first)
 {
-    if (local->kind == LOCAL_STRING)
-        return local->b == 0 && cz_expr_is_open(machine->exprs, local->a);
-    return local->kind == LOCAL_OTHER && local->d == 0 && cz_expr_is_open(machine->exprs, local->c);
+    for (uint32_t i = first; i < threads->count; i++) {
+        if (!(threads->items[i].marks & THREAD_UNCERTAIN))
+            return true;
+    }
+    return false;
 }
 
-static int compare_ids(const void *x, const void *y)
+static bool take_tokens(void *context, uint32_t node, uint32_t token, struct cz_threads *threads,
+                        uint32_t first)
 {
-    uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
-    return (a > b) - (a < b);
+    (void)node;
+    if (token == UINT32_MAX)
+        return true;
+    if (is_certain(threads, first))
+        add_chain(context, token);
+    else
+        add_uncertain(context, token);
+    return true;
 }
 
-static bool store_entry(struct cz_machine *machine, struct collection *found,
-                        struct cz_mask_entry *entry)
+/* ---- Splits ---- */
+
+struct splitting {
+    struct collection found;
+    struct cz_split *split;
+};
+
+/* Threads that left the local become exits. */
+static bool take_exits(void *context, uint32_t node, uint32_t token, struct cz_threads *threads,
+                       uint32_t first)
 {
-    size_t size = found->dense ? machine->vocab->words : found->count;
-    uint32_t *copy = malloc((size + 1) * sizeof *copy);
-    if (!copy) {
-        free(found->uncertain);
+    struct splitting *splitting = context;
+    struct cz_split *split = splitting->split;
+    bool ends = false;
+    uint32_t kept = first;
+    for (uint32_t i = first; i < threads->count; i++) {
+        struct cz_thread thread = threads->items[i];
+        if (thread.local != CZ_LOCAL_EXIT && thread.local != CZ_LOCAL_EXIT_REDO) {
+            threads->items[kept++] = thread;
+            continue;
+        }
+        bool redo = thread.local == CZ_LOCAL_EXIT_REDO;
+        ends |= !redo;
+        if ((redo || splitting->found.trie->nodes[node].skip > 1) &&
+            cz_machine_grow(splitting->found.machine, (void **)&split->exits, split->exit_count,
+                            &split->exit_capacity, sizeof *split->exits))
+            split->exits[split->exit_count++] = (struct cz_exit){node, redo, thread.marks};
+    }
+    threads->count = kept;
+    if (token == UINT32_MAX)
+        return true;
+    if (ends || (kept > first && is_certain(threads, first)))
+        add_chain(&splitting->found, token);
+    else if (kept > first)
+        add_uncertain(&splitting->found, token);
+    return true;
+}
+
+static void split_walk(struct splitting *splitting, const struct cz_trie *trie, uint32_t local)
+{
+    const struct cz_thread thread = {local, CZ_STACK_UNKNOWN, 0};
+    splitting->found.trie = trie;
+    walk(splitting->found.machine, trie, 0, false, &thread, 1, take_exits, splitting);
+}
+
+/* The decoded language inside a string, when no escape is under way. */
+static bool text_of(const struct cz_machine *machine, uint32_t id, cz_expr *expr)
+{
+    const struct cz_local *local = &machine->locals[id];
+    *expr = local->a;
+    return local->kind == LOCAL_STRING && local->b == 0;
+}
+
+static uint32_t text_local(struct cz_machine *machine, cz_expr expr)
+{
+    return cz_local_add(machine, LOCAL_STRING, expr, 0, 0, 0);
+}
+
+/* Any text: every quote of the vocabulary leads out of it in the same way. */
+static void split_text(struct splitting *splitting, uint32_t local)
+{
+    const struct cz_vocab *vocab = splitting->found.machine->vocab;
+    use_words(&splitting->found, vocab->text_words, vocab->text_count);
+    for (uint32_t i = 0; i < vocab->closing_count; i++)
+        add_token(&splitting->found, vocab->closing[i]);
+    split_walk(splitting, &vocab->escapes, local);
+    splitting->split->quotes = true;
+}
+
+/* At most so many characters. */
+static void use_short_text(struct collection *found, uint32_t characters)
+{
+    const struct cz_vocab *vocab = found->machine->vocab;
+    if (characters <= CZ_VOCAB_SHORT) {
+        use_words(found, vocab->short_words[characters], 0);
+        found->count = cz_mask_count(found->machine->scratch_words, vocab->words);
+        return;
+    }
+    use_words(found, vocab->text_words, vocab->text_count);
+    for (uint32_t i = vocab->long_count; i-- > 0 && vocab->long_sizes[i] > characters;)
+        remove_token(found, vocab->long_ids[i]);
+}
+
+static void split_new(struct splitting *splitting, uint32_t local)
+{
+    struct cz_machine *machine = splitting->found.machine;
+    const struct cz_vocab *vocab = machine->vocab;
+    cz_expr expr;
+    if (!text_of(machine, local, &expr)) {
+        split_walk(splitting, &vocab->trie, local);
+    } else if (expr == CZ_EXPR_TEXT) {
+        split_text(splitting, local);
+    } else if (cz_expr_is_open(machine->exprs, expr)) {
+        use_words(&splitting->found, vocab->text_words, vocab->text_count);
+        split_walk(splitting, &vocab->unsafe, local);
+        splitting->split->unsafe = true;
+    } else if (cz_expr_longest_text(machine->exprs, expr) != CZ_EXPR_UNBOUNDED) {
+        use_short_text(&splitting->found, cz_expr_longest_text(machine->exprs, expr));
+        split_walk(splitting, &vocab->unsafe, local);
+        splitting->split->unsafe = true;
+    } else {
+        split_walk(splitting, &vocab->trie, local);
+    }
+}
+
+/* ---- Splits by difference ---- */
+
+/* Compares two locals along the trie: where a byte takes both to the same place, all below is equal.
+ * Where one ends, or the effects differ, the part is noted. Recursion is as deep as a token. */
+static bool differ(struct cz_machine *machine, struct cz_split *split, uint32_t at, uint32_t a,
+                   uint32_t b)
+{
+    const struct cz_trie *trie = &machine->vocab->trie;
+    uint32_t end = at + trie->nodes[at].skip;
+    enum { PART_LIMIT = 4096 };
+    for (uint32_t child = at + 1; child < end; child += trie->nodes[child].skip) {
+        uint8_t byte = trie->nodes[child].byte;
+        uint32_t x = cz_local_step(machine, a, byte), y = cz_local_step(machine, b, byte);
+        if (x == y)
+            continue;
+        if (x == STEP_DEAD || y == STEP_DEAD || (x & STEP_EFFECT) || (y & STEP_EFFECT)) {
+            if (split->part_count >= PART_LIMIT ||
+                !cz_machine_grow(machine, (void **)&split->parts, split->part_count,
+                                 &split->part_capacity, sizeof *split->parts) ||
+                !cz_machine_grow(machine, (void **)&split->part_locals, split->part_count,
+                                 &split->part_locals_capacity, sizeof *split->part_locals))
+                return false;
+            split->parts[split->part_count] = child;
+            split->part_locals[split->part_count++] = a;
+        } else if (!differ(machine, split, child, x, y)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A state that plain text takes to "any text", which it then differs from in few places. */
+static bool split_by_difference(struct cz_machine *machine, struct cz_split *split, uint32_t local)
+{
+    cz_expr expr;
+    if (!text_of(machine, local, &expr) || expr == CZ_EXPR_TEXT ||
+        !cz_expr_is_open(machine->exprs, expr))
         return false;
+    unsigned alike = 0;
+    uint32_t base = text_local(machine, CZ_EXPR_TEXT);
+    for (uint8_t byte = 0x20; byte < 0x7F; byte++)
+        alike += cz_local_step(machine, local, byte) == cz_local_step(machine, base, byte);
+    if (alike < 30)
+        return false;
+    split->part_count = 0;
+    if (!differ(machine, split, 0, local, base))
+        return false;
+    split->base = base;
+    return true;
+}
+
+/* The split of "any text" is the same for every machine of a vocabulary and policy: the first one
+ * made is kept with the vocabulary. */
+static const struct cz_split *text_split(struct cz_machine *machine, struct cz_split *made)
+{
+    _Atomic(struct cz_split *) *slot = &machine->vocab->text_splits[machine->options.policy];
+    struct cz_split *known = atomic_load(slot);
+    if (known || !made)
+        return known;
+    struct cz_split *copy = malloc(sizeof *copy);
+    if (!copy)
+        return NULL;
+    *copy = *made;
+    copy->shared = true;
+    if (atomic_compare_exchange_strong(slot, &known, copy))
+        return copy;
+    free(copy);
+    return NULL;
+}
+
+void cz_split_free(struct cz_split *split)
+{
+    free(split->parts);
+    free(split->part_locals);
+    free(split->ids);
+    free(split->words);
+    free(split->uncertain);
+    free(split->exits);
+}
+
+static struct cz_split *split_of(struct cz_machine *machine, uint32_t local)
+{
+    if (local >= machine->split_capacity) {
+        uint32_t capacity = (local + 64) * 2;
+        struct cz_split *larger = realloc(machine->splits, capacity * sizeof *larger);
+        if (!larger)
+            return NULL;
+        memset(larger + machine->split_capacity, 0,
+               (capacity - machine->split_capacity) * sizeof *larger);
+        machine->splits = larger;
+        machine->split_capacity = capacity;
     }
-    if (!found->dense)
-        qsort(found->ids, found->count, sizeof *found->ids, compare_ids);
-    if (size)
-        memcpy(copy, found->dense ? machine->scratch_words : found->ids, size * sizeof *copy);
-    entry->words = found->dense ? copy : NULL;
-    entry->ids = found->dense ? NULL : copy;
-    entry->count = found->count;
-    entry->uncertain = found->uncertain;
-    entry->uncertain_count = found->uncertain_count;
-    entry->ready = true;
-    machine->mask_bytes += (size + found->uncertain_capacity) * sizeof *copy;
+    if (machine->splits[local].ready)
+        return &machine->splits[local];
+    struct cz_split made = {.ready = true};
+    struct splitting splitting = {.found.machine = machine, .split = &made};
+    cz_expr expr;
+    bool text = text_of(machine, local, &expr) && expr == CZ_EXPR_TEXT;
+    const struct cz_split *known = text ? text_split(machine, NULL) : NULL;
+    if (known) {
+        machine->splits[local] = *known;
+        return &machine->splits[local];
+    }
+    if (!split_by_difference(machine, &made, local)) {
+        made.part_count = 0;
+        split_new(&splitting, local);
+        uint32_t *copy = copy_found(&splitting.found);
+        made.words = splitting.found.dense ? copy : NULL;
+        made.ids = splitting.found.dense ? NULL : copy;
+        made.count = splitting.found.count;
+        made.uncertain = splitting.found.uncertain;
+        made.uncertain_count = splitting.found.uncertain_count;
+    }
+    known = text ? text_split(machine, &made) : NULL;
+    machine->splits[local] = known ? *known : made;
+    return &machine->splits[local];
+}
+
+/* ---- Masks ---- */
+
+/* Starts from the split's own tokens; uncertain ones are copied. */
+static void begin_with(struct collection *found, const struct cz_split *split)
+{
+    if (split->words) {
+        use_words(found, split->words, split->count);
+    } else {
+        found->count = split->count;
+        if (split->count)
+            memcpy(found->ids, split->ids, split->count * sizeof *split->ids);
+    }
+    for (uint32_t i = 0; i < split->uncertain_count; i++) {
+        if (cz_machine_grow(found->machine, (void **)&found->uncertain, found->uncertain_count,
+                            &found->uncertain_capacity, sizeof *found->uncertain))
+            found->uncertain[found->uncertain_count++] = split->uncertain[i];
+    }
+}
+
+/* Goes on from the exits with what the stack says. */
+static void follow_exits(struct collection *found, const struct cz_split *split, uint32_t stack)
+{
+    struct cz_machine *machine = found->machine;
+    const struct cz_vocab *vocab = machine->vocab;
+    const struct cz_trie *trie = split->unsafe ? &vocab->unsafe
+                                 : split->quotes ? &vocab->escapes
+                                                 : &vocab->trie;
+    struct cz_stack top = machine->stacks[stack];
+    uint32_t open = machine->locals[top.local].flags;
+    found->trie = trie;
+    for (uint32_t i = 0; i < split->exit_count; i++) {
+        struct cz_exit exit = split->exits[i];
+        struct cz_thread thread = {top.local, top.parent, exit.marks | open};
+        walk(machine, trie, exit.node, exit.redo, &thread, 1, take_tokens, found);
+    }
+}
+
+/* Behind the closing quote of any text. */
+static void follow_quotes(struct collection *found, uint32_t local, uint32_t stack)
+{
+    struct cz_machine *machine = found->machine;
+    struct cz_threads behind = {0};
+    cz_thread_step(machine, (struct cz_thread){local, stack, 0}, '"', NULL, &behind, 0);
+    found->trie = &machine->vocab->quotes;
+    walk(machine, found->trie, 0, false, behind.items, behind.count, take_tokens, found);
+    free(behind.items);
+}
+
+/* Takes the base's mask and redoes the parts that differ. */
+static bool redo_parts(struct collection *found, uint32_t local, uint32_t stack)
+{
+    struct cz_machine *machine = found->machine;
+    const struct cz_trie *trie = &machine->vocab->trie;
+    const struct cz_mask_entry *base = cz_mask_of(machine, machine->splits[local].base, stack);
+    if (!base || !base->words)
+        return false;
+    use_words(found, base->words, base->count);
+    for (uint32_t i = 0; i < base->uncertain_count; i++) {
+        if (cz_machine_grow(machine, (void **)&found->uncertain, found->uncertain_count,
+                            &found->uncertain_capacity, sizeof *found->uncertain))
+            found->uncertain[found->uncertain_count++] = base->uncertain[i];
+    }
+    found->trie = trie;
+    for (uint32_t i = 0; i < machine->splits[local].part_count; i++) {
+        uint32_t node = machine->splits[local].parts[i];
+        for (uint32_t n = node; n < node + trie->nodes[node].skip; n++) {
+            for (uint32_t t = trie->nodes[n].token; t != UINT32_MAX; t = trie->same[t])
+                remove_token(found, t);
+        }
+        struct cz_thread thread = {machine->splits[local].part_locals[i], stack, 0};
+        walk(machine, trie, node, true, &thread, 1, take_tokens, found);
+    }
     return true;
 }
 
 /* A special token that the thread takes by id. */
-static void add_token_local(struct cz_machine *machine, struct cz_thread thread,
-                            struct collection *found)
+static void add_tokens_by_id(struct collection *found, struct cz_thread thread)
 {
+    struct cz_machine *machine = found->machine;
     struct cz_threads opened = {0};
-    if (cz_symbol_tokens(machine, thread, &opened)) {
-        for (uint32_t i = 0; i < opened.count; i++)
-            add_token(found, machine->locals[opened.items[i].local].a);
-    }
+    cz_symbol_tokens(machine, thread, &opened);
+    for (uint32_t i = 0; i < opened.count; i++)
+        add_token(found, machine->locals[opened.items[i].local].a);
     free(opened.items);
+}
+
+/* Counters that no token can exhaust make no difference. */
+static uint32_t canonical(struct cz_machine *machine, uint32_t local)
+{
+    cz_expr expr;
+    if (!text_of(machine, local, &expr))
+        return local;
+    cz_expr clamped = cz_expr_clamp(machine->exprs, expr, machine->vocab->longest);
+    return clamped == expr ? local : text_local(machine, clamped);
+}
+
+static bool fill_entry(struct cz_machine *machine, uint32_t local, uint32_t stack,
+                       struct cz_mask_entry *entry)
+{
+    struct cz_split *split = split_of(machine, local);
+    struct collection found;
+    if (!split)
+        return false;
+    if (!split->base && !split->exit_count && !split->quotes && !machine->rules) {
+        *entry = (struct cz_mask_entry){.ids = split->ids, .words = split->words,
+                                        .count = split->count, .uncertain = split->uncertain,
+                                        .uncertain_count = split->uncertain_count, .ready = true};
+        return true;
+    }
+    if (split->base)
+        cz_mask_of(machine, split->base, stack); /* made before the scratch is in use */
+    split = &machine->splits[local];
+    found.machine = machine;
+    found.count = found.uncertain_count = found.uncertain_capacity = 0;
+    found.dense = false;
+    found.uncertain = NULL;
+    if (split->base) {
+        if (!redo_parts(&found, local, stack))
+            return false;
+    } else {
+        bool quotes = split->quotes;
+        begin_with(&found, split);
+        follow_exits(&found, split, stack);
+        if (quotes)
+            follow_quotes(&found, local, stack);
+    }
+    if (machine->rules)
+        add_tokens_by_id(&found, (struct cz_thread){local, stack, 0});
+    uint32_t *copy = copy_found(&found);
+    *entry = (struct cz_mask_entry){.ids = found.dense ? NULL : copy,
+                                    .words = found.dense ? copy : NULL, .count = found.count,
+                                    .uncertain = found.uncertain,
+                                    .uncertain_count = found.uncertain_count, .ready = true,
+                                    .owned = true};
+    return copy != NULL;
 }
 
 const struct cz_mask_entry *cz_mask_of(struct cz_machine *machine, uint32_t local, uint32_t stack)
@@ -176,44 +599,62 @@ const struct cz_mask_entry *cz_mask_of(struct cz_machine *machine, uint32_t loca
         machine->masks[id] = (struct cz_mask_entry){0};
     if (machine->masks[id].ready)
         return &machine->masks[id];
-    struct cz_vocab *vocab = machine->vocab;
-    struct collection found = {.machine = machine};
-    struct cz_thread thread = {local, stack, 0};
-    if (is_open_text(machine, &machine->locals[local])) {
-        memcpy(machine->scratch_words, vocab->text_words, vocab->words * sizeof(uint32_t));
-        found.dense = true;
-        found.count = vocab->text_count;
-        walk(machine, &vocab->unsafe, 0, &thread, 1, take_node, &found);
-    } else {
-        walk(machine, &vocab->trie, 0, &thread, 1, take_node, &found);
+    struct cz_mask_entry entry = {0};
+    uint32_t alike = canonical(machine, local);
+    if (alike != local) {
+        const struct cz_mask_entry *other = cz_mask_of(machine, alike, stack);
+        if (!other)
+            return NULL;
+        entry = *other;
+        entry.owned = false;
+    } else if (!fill_entry(machine, local, stack, &entry)) {
+        return NULL;
     }
-    if (machine->rules)
-        add_token_local(machine, thread, &found);
-    return store_entry(machine, &found, &machine->masks[id]) ? &machine->masks[id] : NULL;
+    machine->masks[id] = entry;
+    return &machine->masks[id];
+}
+
+void cz_masks_free(struct cz_machine *machine)
+{
+    for (uint32_t i = 0; i < machine->mask_keys.count && i < machine->mask_capacity; i++) {
+        if (!machine->masks[i].owned)
+            continue;
+        free((void *)machine->masks[i].ids);
+        free((void *)machine->masks[i].words);
+        free(machine->masks[i].uncertain);
+    }
+    for (uint32_t i = 0; i < machine->split_capacity; i++) {
+        if (!machine->splits[i].shared)
+            cz_split_free(&machine->splits[i]);
+    }
 }
 
 /* ---- Masks under a budget ---- */
 
 struct measure {
     struct cz_machine *machine;
+    const struct cz_trie *trie;
     uint32_t limit, farthest;
     uint32_t *words; /* may be NULL */
 };
 
-static bool measure_node(void *context, uint32_t token, const struct cz_thread *threads,
-                         uint32_t count)
+static bool measure_node(void *context, uint32_t node, uint32_t token, struct cz_threads *threads,
+                         uint32_t first)
 {
     struct measure *measure = context;
     uint32_t nearest = CZ_FAR;
-    for (uint32_t i = 0; i < count; i++) {
-        if (threads[i].marks & THREAD_UNCERTAIN)
+    (void)node;
+    if (token == UINT32_MAX)
+        return true;
+    for (uint32_t i = first; i < threads->count; i++) {
+        if (threads->items[i].marks & THREAD_UNCERTAIN)
             continue;
-        uint32_t distance = cz_thread_distance(measure->machine, threads[i]);
+        uint32_t distance = cz_thread_distance(measure->machine, threads->items[i]);
         nearest = distance < nearest ? distance : nearest;
     }
     measure->farthest = nearest > measure->farthest ? nearest : measure->farthest;
     for (; measure->words && nearest <= measure->limit && token != UINT32_MAX;
-         token = measure->machine->vocab->same[token])
+         token = measure->trie->same[token])
         measure->words[token / 32] |= 1u << token % 32;
     return true;
 }
@@ -239,8 +680,8 @@ static void measure_all(struct measure *measure, const struct cz_thread *threads
 {
     struct cz_machine *machine = measure->machine;
     bool text = measure_text(measure, threads, count);
-    walk(machine, text ? &machine->vocab->unsafe : &machine->vocab->trie, 0, threads, count,
-         measure_node, measure);
+    measure->trie = text ? &machine->vocab->unsafe : &machine->vocab->trie;
+    walk(machine, measure->trie, 0, false, threads, count, measure_node, measure);
 }
 
 uint32_t cz_mask_reach(struct cz_machine *machine, struct cz_thread thread)
@@ -264,19 +705,20 @@ void cz_mask_within(struct cz_machine *machine, const struct cz_thread *threads,
     measure_all(&measure, threads, count);
 }
 
-/* ---- */
+/* ---- One question ---- */
 
-static bool found_one(void *context, uint32_t token, const struct cz_thread *threads,
-                      uint32_t count)
+static bool found_one(void *context, uint32_t node, uint32_t token, struct cz_threads *threads,
+                      uint32_t first)
 {
-    (void)token, (void)threads, (void)count;
-    *(bool *)context = true;
-    return false;
+    (void)node, (void)threads, (void)first;
+    *(bool *)context |= token != UINT32_MAX;
+    return !*(bool *)context;
 }
 
 bool cz_mask_goes_on(struct cz_machine *machine, uint32_t at, const struct cz_threads *threads)
 {
     bool found = false;
-    walk(machine, &machine->vocab->trie, at, threads->items, threads->count, found_one, &found);
+    walk(machine, &machine->vocab->trie, at, false, threads->items, threads->count, found_one,
+         &found);
     return found;
 }

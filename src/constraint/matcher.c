@@ -242,14 +242,6 @@ static uint32_t set_bit(uint32_t *words, uint32_t token)
     return fresh;
 }
 
-static uint32_t count_bits(const uint32_t *words, uint32_t count)
-{
-    uint32_t bits = 0;
-    for (uint32_t i = 0; i < count; i++)
-        bits += (uint32_t)__builtin_popcount(words[i]);
-    return bits;
-}
-
 /* The token is allowed when the text at hand is looked at. */
 static bool accepts_now(struct cz_matcher *matcher, uint32_t token)
 {
@@ -259,22 +251,43 @@ static bool accepts_now(struct cz_matcher *matcher, uint32_t token)
     return accepted;
 }
 
+/* Adds an entry's tokens to the matcher's words; the new count of all. */
+static uint32_t join(struct cz_matcher *matcher, const struct cz_mask_entry *entry, uint32_t count)
+{
+    uint32_t words = matcher->machine->vocab->words;
+    if (entry->words && count == 0) {
+        memcpy(matcher->words, entry->words, words * sizeof *matcher->words);
+        return entry->count;
+    }
+    for (uint32_t i = 0; entry->words && i < words; i++)
+        matcher->words[i] |= entry->words[i];
+    if (entry->words)
+        return cz_mask_count(matcher->words, words);
+    for (uint32_t i = 0; i < entry->count; i++)
+        count += set_bit(matcher->words, entry->ids[i]);
+    return count;
+}
+
 static struct cz_mask joined_mask(struct cz_matcher *matcher, bool ends)
 {
     struct cz_machine *machine = matcher->machine;
     const struct cz_vocab *vocab = machine->vocab;
-    uint32_t first = last(matcher)->first, end = matcher->threads.count;
-    memset(matcher->words, 0, vocab->words * sizeof *matcher->words);
-    for (uint32_t t = first; t < end; t++) {
-        struct cz_thread thread = matcher->threads.items[t];
-        const struct cz_mask_entry *entry = cz_mask_of(machine, thread.local, thread.stack);
-        if (!entry)
-            continue;
-        for (uint32_t i = 0; entry->words && i < vocab->words; i++)
-            matcher->words[i] |= entry->words[i];
-        for (uint32_t i = 0; entry->ids && i < entry->count; i++)
-            set_bit(matcher->words, entry->ids[i]);
+    uint32_t first = last(matcher)->first, end = matcher->threads.count, total = 0;
+    bool cleared = false;
+    for (int dense = 1; dense >= 0; dense--) {
+        for (uint32_t t = first; t < end; t++) {
+            struct cz_thread thread = matcher->threads.items[t];
+            const struct cz_mask_entry *entry = cz_mask_of(machine, thread.local, thread.stack);
+            if (!entry || (entry->words != NULL) != dense)
+                continue;
+            if (!cleared && !dense)
+                memset(matcher->words, 0, vocab->words * sizeof *matcher->words);
+            cleared = true;
+            total = join(matcher, entry, total);
+        }
     }
+    if (!cleared)
+        memset(matcher->words, 0, vocab->words * sizeof *matcher->words);
     for (uint32_t t = first; t < end; t++) {
         struct cz_thread thread = matcher->threads.items[t];
         const struct cz_mask_entry *entry = cz_mask_of(machine, thread.local, thread.stack);
@@ -283,13 +296,12 @@ static struct cz_mask joined_mask(struct cz_matcher *matcher, bool ends)
             /* accepting may move the table of masks: ask for the entry again */
             uint32_t token = cz_mask_of(machine, thread.local, thread.stack)->uncertain[i];
             if (accepts_now(matcher, token))
-                set_bit(matcher->words, token);
+                total += set_bit(matcher->words, token);
         }
     }
     for (uint32_t i = 0; ends && i < vocab->end_count; i++)
-        set_bit(matcher->words, vocab->ends[i]);
-    return (struct cz_mask){.words = matcher->words,
-                            .count = count_bits(matcher->words, vocab->words)};
+        total += set_bit(matcher->words, vocab->ends[i]);
+    return (struct cz_mask){.words = matcher->words, .count = total};
 }
 
 /* Few tokens are handed out as a list. */
@@ -355,7 +367,7 @@ static struct cz_mask steered_mask(struct cz_matcher *matcher, bool ends)
     for (uint32_t i = 0; ends && i < vocab->end_count; i++)
         set_bit(matcher->words, vocab->ends[i]);
     return as_list(matcher, (struct cz_mask){.words = matcher->words,
-                                             .count = count_bits(matcher->words, vocab->words)});
+                                             .count = cz_mask_count(matcher->words, vocab->words)});
 }
 
 static struct cz_mask mask_locked(struct cz_matcher *matcher)

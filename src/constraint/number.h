@@ -21,7 +21,7 @@ typedef uint32_t cz_number_state; /* names a state; 0 is dead */
 
 enum { CZ_NUMBERS_NONE = 0, CZ_NUMBERS_ALL = 1, CZ_NUMBERS_INTEGERS = 2 };
 enum {
-    CZ_NUMBERS_EXCLUDED = 2,
+    CZ_NUMBERS_EXCLUDED = 6,
     CZ_NUMBERS_CELLS = 20000,      /* of one set */
     CZ_NUMBER_DIGITS = 15,         /* that generation writes when no bound has more */
     CZ_NUMBER_BOUND_DIGITS = 400,  /* significant digits and decimal exponent of a bound */

@@ -110,13 +110,47 @@ uint32_t cz_schema_add(struct cz_machine *machine, const struct cz_json *node, s
     return id;
 }
 
+/* The text of a $ref that alone says what the schema is. */
+static bool only_reference(const struct cz_machine *machine, const struct cz_json *node,
+                           uint32_t resource, struct cz_slice *text)
+{
+    if (node->kind != CZ_JSON_OBJECT || !cz_json_string(cz_json_get(node, "$ref"), text) ||
+        machine->schemas->dynamic)
+        return false;
+    if (machine->schemas->resources[resource].draft <= DRAFT_7)
+        return node->count == 1;
+    CZ_JSON_EACH(member, node) {
+        enum keyword keyword = cz_keyword_find(cz_json_key(member));
+        if (keyword != KEY_REF && keyword != KEY_ANNOTATION && keyword != KEY_COMMENT)
+            return false;
+    }
+    return true;
+}
+
 cz_value cz_schema_value(struct cz_machine *machine, const struct cz_json *node, struct schema from)
 {
-    if (node->kind == CZ_JSON_TRUE || (node->kind == CZ_JSON_OBJECT && node->count == 0))
+    enum { HOPS = 32 };
+    struct schema at = {node, cz_schema_resource(machine, node, from.resource), from.scope};
+    struct cz_slice text;
+    for (int hop = 0; hop < HOPS && only_reference(machine, at.node, at.resource, &text); hop++) {
+        const struct cz_json *outer = machine->schemas->current;
+        machine->schemas->current = at.node;
+        if (!cz_schema_resolve(machine, at, text, false, &at))
+            return CZ_VALUE_NONE;
+        machine->schemas->current = outer;
+    }
+    if (at.node->kind == CZ_JSON_TRUE ||
+        (at.node->kind == CZ_JSON_OBJECT && at.node->count == 0))
         return CZ_VALUE_ANY;
-    if (node->kind == CZ_JSON_FALSE)
+    if (at.node->kind == CZ_JSON_FALSE)
         return CZ_VALUE_NONE;
-    return cz_value_schema(machine, cz_schema_add(machine, node, from));
+    uint32_t id = cz_schema_add(machine, at.node, at);
+    cz_value value = cz_value_schema(machine, id);
+    if (machine->failed != CLOZE_OK || !cz_schema_is_plain(machine, id))
+        return value;
+    /* equal plain schemas are one value, wherever they stand */
+    struct cz_typed typed = cz_value_expand(machine, value);
+    return machine->failed == CLOZE_OK ? cz_value_typed(machine, &typed) : value;
 }
 
 static struct cz_typed expand_child(struct cz_machine *machine, const struct cz_json *node,

@@ -99,6 +99,7 @@ cloze_status cz_schema_check_all(struct cz_machine *machine, cz_value root,
         cz_value_alive(machine, visits.queue[i]);
         visit_formula(&visits, typed.array);
         visit_formula(&visits, typed.object);
+        cz_object_probe(machine, typed.object);
     }
     free(visits.queue);
     free(visits.seen);

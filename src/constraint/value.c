@@ -132,7 +132,14 @@ static cz_value combine(struct cz_machine *machine, uint32_t kind, cz_value a, c
         if (kept == 1 || words[kept - 1] != words[i])
             words[kept++] = words[i];
     }
-    cz_value result = kept == 2 ? words[1] : add(machine, words, kept);
+    bool opposed = false; /* x beside not x */
+    for (uint32_t i = 1; i < kept && !opposed; i++) {
+        cz_value negated = cz_value_negated(machine, words[i]);
+        opposed = negated && bsearch(&negated, words + 1, kept - 1, sizeof *words, compare_words);
+    }
+    cz_value result = opposed     ? (kind == VALUE_AND ? CZ_VALUE_NONE : CZ_VALUE_ANY)
+                      : kept == 2 ? words[1]
+                                  : add(machine, words, kept);
     if (words != stack)
         free(words);
     return result;

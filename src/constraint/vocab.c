@@ -45,8 +45,8 @@ static uint32_t shared_prefix(const struct entry *a, const struct entry *b)
     return i;
 }
 
-/* Builds the trie of sorted entries; tokens of equal bytes are chained in vocab->same. */
-static bool build_trie(struct cz_vocab *vocab, const struct entry *entries, size_t count,
+/* Builds the trie of sorted entries; tokens of equal bytes are chained. */
+static bool build_trie(const struct cz_vocab *vocab, const struct entry *entries, size_t count,
                        struct cz_trie *trie)
 {
     size_t total = 1;
@@ -54,15 +54,18 @@ static bool build_trie(struct cz_vocab *vocab, const struct entry *entries, size
     for (size_t i = 0; i < count; i++)
         total += entries[i].size - (i ? shared_prefix(&entries[i - 1], &entries[i]) : 0);
     struct cz_trie_node *nodes = calloc(total, sizeof *nodes);
-    if (!nodes)
+    trie->nodes = nodes;
+    trie->same = malloc(((size_t)vocab->count + 1) * sizeof *trie->same);
+    if (!nodes || !trie->same)
         return false;
+    memset(trie->same, 0xFF, ((size_t)vocab->count + 1) * sizeof *trie->same);
     uint32_t made = 1, depth = 0;
     nodes[0].token = UINT32_MAX;
     open[0] = 0;
     for (size_t i = 0; i < count; i++) {
         uint32_t keep = i ? shared_prefix(&entries[i - 1], &entries[i]) : 0;
         if (i && keep == entries[i].size && entries[i - 1].size == keep) {
-            vocab->same[entries[i - 1].token] = entries[i].token;
+            trie->same[entries[i - 1].token] = entries[i].token;
             continue;
         }
         for (; depth > keep; depth--)
@@ -82,7 +85,6 @@ static bool build_trie(struct cz_vocab *vocab, const struct entry *entries, size
         if (depth == 0)
             break;
     }
-    trie->nodes = nodes;
     trie->count = made;
     return true;
 }
@@ -131,9 +133,8 @@ static bool copy_tokens(struct cz_vocab *vocab, const struct cz_vocab_options *o
     }
     vocab->bytes = malloc(total + 1);
     vocab->offsets = calloc((size_t)options->count + 1, sizeof *vocab->offsets);
-    vocab->same = malloc(((size_t)options->count + 1) * sizeof *vocab->same);
     vocab->text_words = calloc(vocab->words, sizeof *vocab->text_words);
-    if (!vocab->bytes || !vocab->offsets || !vocab->same || !vocab->text_words) {
+    if (!vocab->bytes || !vocab->offsets || !vocab->text_words) {
         cz_fail_memory(error, "the vocabulary");
         return false;
     }
@@ -143,7 +144,6 @@ static bool copy_tokens(struct cz_vocab *vocab, const struct cz_vocab_options *o
             memcpy(vocab->bytes + at, token->data, token->size);
         at += (uint32_t)token->size;
         vocab->offsets[i + 1] = at;
-        vocab->same[i] = UINT32_MAX;
         vocab->longest = token->size > vocab->longest ? (uint32_t)token->size : vocab->longest;
         if (token->size && is_safe(*token) && begins_text(*token)) {
             vocab->text_words[i / 32] |= 1u << i % 32;
@@ -209,10 +209,61 @@ static bool is_end(const struct cz_vocab *vocab, uint32_t token)
     return false;
 }
 
+/* Where the first byte is that is not plain text; the text's size when all is. */
+static size_t first_unsafe(struct cz_slice text)
+{
+    size_t i = 0;
+    while (i < text.size && (uint8_t)text.data[i] >= 0x20 && text.data[i] != '"' &&
+           text.data[i] != '\\')
+        i++;
+    return i;
+}
+
+/* The tries of what leaves plain text, by how it is left; entries are sorted. */
+static bool build_unsafe(struct cz_vocab *vocab, const struct entry *entries, size_t count)
+{
+    struct entry *parts = malloc((count + 1) * sizeof *parts);
+    size_t unsafe = 0, escapes = 0, quotes = 0;
+    vocab->closing = malloc((count + 1) * sizeof *vocab->closing);
+    if (!parts || !vocab->closing) {
+        free(parts);
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (first_unsafe(cz_slice_of(entries[i].data, entries[i].size)) < entries[i].size)
+            parts[unsafe++] = entries[i];
+    }
+    bool good = build_trie(vocab, parts, unsafe, &vocab->unsafe);
+    for (size_t i = 0; i < unsafe; i++) {
+        size_t at = first_unsafe(cz_slice_of(parts[i].data, parts[i].size));
+        if (parts[i].data[at] == '\\')
+            parts[escapes++] = parts[i];
+    }
+    good = good && build_trie(vocab, parts, escapes, &vocab->escapes);
+    for (size_t i = 0; i < count; i++) {
+        struct cz_slice text = cz_slice_of(entries[i].data, entries[i].size);
+        size_t at = first_unsafe(text);
+        if (at == text.size || text.data[at] != '"' ||
+            cz_utf8_valid(cz_slice_of(text.data, at)) != at)
+            continue;
+        if (at + 1 == text.size) {
+            vocab->closing[vocab->closing_count++] = entries[i].token;
+            continue;
+        }
+        struct cz_slice rest = cz_slice_of(text.data + at + 1, text.size - at - 1);
+        parts[quotes++] =
+            (struct entry){head_of(rest), entries[i].token, (uint32_t)rest.size, rest.data};
+    }
+    qsort(parts, quotes, sizeof *parts, compare_entries);
+    good = good && build_trie(vocab, parts, quotes, &vocab->quotes);
+    free(parts);
+    return good;
+}
+
 static bool build_tries(struct cz_vocab *vocab)
 {
     struct entry *entries = malloc(((size_t)vocab->count + 1) * sizeof *entries);
-    size_t count = 0, unsafe = 0;
+    size_t count = 0;
     if (!entries)
         return false;
     for (uint32_t i = 0; i < vocab->count; i++) {
@@ -221,13 +272,64 @@ static bool build_tries(struct cz_vocab *vocab)
             entries[count++] = (struct entry){head_of(text), i, (uint32_t)text.size, text.data};
     }
     qsort(entries, count, sizeof *entries, compare_entries);
-    bool good = build_trie(vocab, entries, count, &vocab->trie);
-    for (size_t i = 0; i < count; i++) {
-        if (!is_safe(cz_slice_of(entries[i].data, entries[i].size)))
-            entries[unsafe++] = entries[i];
-    }
-    good = good && build_trie(vocab, entries, unsafe, &vocab->unsafe);
+    bool good = build_trie(vocab, entries, count, &vocab->trie) &&
+                build_unsafe(vocab, entries, count);
     free(entries);
+    return good;
+}
+
+/* Characters that a text token begins, the last one perhaps incomplete. */
+static uint32_t characters(struct cz_slice text)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < text.size; i++)
+        count += ((uint8_t)text.data[i] & 0xC0) != 0x80;
+    return count;
+}
+
+struct sized {
+    uint32_t characters, token;
+};
+
+static int compare_sized(const void *x, const void *y)
+{
+    const struct sized *a = x, *b = y;
+    return a->characters != b->characters ? (a->characters < b->characters ? -1 : 1)
+                                          : (a->token > b->token) - (a->token < b->token);
+}
+
+/* Masks of the text tokens of at most 0, 1, 2, ... characters. */
+static bool build_lengths(struct cz_vocab *vocab)
+{
+    struct sized *sized = malloc(((size_t)vocab->text_count + 1) * sizeof *sized);
+    uint32_t count = 0, at = 0;
+    bool good = sized != NULL;
+    for (uint32_t i = 0; good && i < vocab->count; i++) {
+        if (vocab->text_words[i / 32] >> i % 32 & 1)
+            sized[count++] = (struct sized){characters(cz_vocab_token(vocab, i)), i};
+    }
+    if (good)
+        qsort(sized, count, sizeof *sized, compare_sized);
+    for (uint32_t n = 0; good && n <= CZ_VOCAB_SHORT; n++) {
+        uint32_t *words = calloc(vocab->words, sizeof *words);
+        vocab->short_words[n] = words;
+        if (!words) {
+            good = false;
+            break;
+        }
+        if (n)
+            memcpy(words, vocab->short_words[n - 1], vocab->words * sizeof *words);
+        for (; at < count && sized[at].characters <= n; at++)
+            words[sized[at].token / 32] |= 1u << sized[at].token % 32;
+    }
+    vocab->long_ids = malloc(((size_t)count - at + 1) * sizeof *vocab->long_ids);
+    vocab->long_sizes = malloc(((size_t)count - at + 1) * sizeof *vocab->long_sizes);
+    good = good && vocab->long_ids && vocab->long_sizes;
+    for (; good && at < count; at++) {
+        vocab->long_ids[vocab->long_count] = sized[at].token;
+        vocab->long_sizes[vocab->long_count++] = sized[at].characters;
+    }
+    free(sized);
     return good;
 }
 
@@ -236,10 +338,23 @@ static void vocab_free(struct cz_vocab *vocab)
     cz_grammar_cache_free(vocab->cache);
     free(vocab->bytes);
     free(vocab->offsets);
-    free(vocab->same);
     free(vocab->ends);
-    free(vocab->trie.nodes);
-    free(vocab->unsafe.nodes);
+    struct cz_trie *tries[] = {&vocab->trie, &vocab->unsafe, &vocab->escapes, &vocab->quotes};
+    for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
+        free(tries[i]->nodes);
+        free(tries[i]->same);
+    }
+    for (int i = 0; i <= CZ_VOCAB_SHORT; i++)
+        free(vocab->short_words[i]);
+    for (int i = 0; i < 2; i++) {
+        struct cz_split *split = atomic_load(&vocab->text_splits[i]);
+        if (split)
+            cz_split_free(split);
+        free(split);
+    }
+    free(vocab->closing);
+    free(vocab->long_ids);
+    free(vocab->long_sizes);
     free(vocab->text_words);
     cz_map_free(&vocab->names);
     cz_arena_free(&vocab->name_texts);
@@ -271,7 +386,7 @@ cloze_status cz_vocab_create(const struct cz_vocab_options *options, struct cz_v
     }
     vocab->cache = cz_grammar_cache_create(vocab->cache_bytes);
     if (!vocab->cache || !copy_ends(vocab, options) || !copy_names(vocab, options) ||
-        !build_tries(vocab)) {
+        !build_tries(vocab) || !build_lengths(vocab)) {
         vocab_free(vocab);
         return cz_fail_memory(error, "the vocabulary");
     }

@@ -21,23 +21,35 @@ struct cz_trie_node {
 struct cz_trie {
     struct cz_trie_node *nodes;
     uint32_t count;
+    uint32_t *same; /* [vocabulary] the next token that ends at the same node, UINT32_MAX */
 };
+
+/* Text tokens of at most this many characters have masks of their own. */
+enum { CZ_VOCAB_SHORT = 32 };
 
 struct cz_vocab {
     atomic_size_t references;
     uint32_t count, logits_width, words;
     char *bytes;
     uint32_t *offsets;   /* [count + 1] */
-    uint32_t *same;      /* [count] the next token with the same bytes, UINT32_MAX */
     uint32_t *ends;      /* end ids, ascending */
     uint32_t end_count;
     uint32_t longest; /* bytes of the longest token */
     struct cz_trie trie;
     struct cz_trie unsafe;    /* only tokens with a quote, a backslash or a control byte */
+    struct cz_trie escapes;   /* tokens whose first such byte is a backslash */
+    struct cz_trie quotes;    /* what follows the quote that is a token's first such byte */
+    uint32_t *closing;        /* tokens that end with that quote */
+    uint32_t closing_count;
     uint32_t *text_words;     /* tokens that are plain text inside a JSON string */
     uint32_t text_count;
+    uint32_t *short_words[CZ_VOCAB_SHORT + 1]; /* [n]: those of at most n characters */
+    uint32_t *long_ids;       /* text tokens of more characters, fewest first */
+    uint32_t *long_sizes;     /* their characters */
+    uint32_t long_count;
     struct cz_map names;      /* special tokens by name */
     struct cz_arena name_texts;
+    _Atomic(struct cz_split *) text_splits[2]; /* by policy; see mask.c */
     cz_encode_function *encode;
     void *encode_context;
     size_t cache_bytes;
@@ -62,6 +74,8 @@ size_t cz_vocab_longest_prefix(const struct cz_vocab *vocab, struct cz_slice tex
  * byte has no token. */
 uint32_t cz_vocab_cost(const struct cz_vocab *vocab, struct cz_slice text);
 
+struct cz_split;
+void cz_split_free(struct cz_split *split); /* what it points to, not itself */
 struct cz_grammar_cache *cz_grammar_cache_create(size_t maximum);
 void cz_grammar_cache_free(struct cz_grammar_cache *cache);
 
