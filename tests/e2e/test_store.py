@@ -508,6 +508,9 @@ def test_kill_at_any_instant_leaves_a_whole_store(cloze, home, sources, tmp_path
     assert json.loads(process.stdout) == cloze_list(cloze)
     cloze("models", "verify")
     cloze("models", "import", archive, "m:after")
+    for model in ("stays", "m"):
+        answer = cloze("generate", "hello", "--model", model, "--choice", "yes,no").stdout
+        assert answer.strip() in ("yes", "no")
     cloze("models", "gc")
     assert leftovers(home) == []
     assert not [path for path in (home / "cache/packed").iterdir() if path.suffix != ".cloze"]
