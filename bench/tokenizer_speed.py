@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """MB/s of encoding, Cloze against the tokenizers package, on one thread each, interleaved.
 
-    bench/tokenize.py TOKENIZER_JSON TEXT_FILE... [--tool PATH] [--rounds N]
+    bench/tokenizer_speed.py TOKENIZER_JSON TEXT_FILE... [--tool PATH] [--rounds N]
 
 Prints the median of each and their ratio. Both encode the same texts in chunks of 20,000
 characters; opening the vocabulary is not counted."""
