@@ -30,8 +30,9 @@ static inline struct cz_tile activation_tile(const struct cz_matmul *m, uint32_t
 
 /* The sums of `count` activation rows from `first` on and one panel: multiplied, biased, accumulated,
  * stored. The sums of consecutive rows are `stride` floats apart. */
-static inline void store_sums(const struct cz_matmul *m, uint32_t first, uint32_t count,
-                              uint32_t entry, const float *sums, size_t stride)
+static __attribute__((noinline)) void
+store_sums(const struct cz_matmul *m, uint32_t first, uint32_t count, uint32_t entry,
+           const float *sums, size_t stride)
 {
     uint32_t panel = entry_panel(m, entry), rows = panel_rows(m, panel);
     float *out = m->out + first * m->out_stride + (size_t)entry * CZ_PANEL_ROWS;

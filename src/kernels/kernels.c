@@ -9,43 +9,72 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TABLES = 3 };
-
-/* Slowest first; NULL where the CPU can't. Every instruction that a table's file may be compiled to
- * is asked for, so a CPU that lacks one takes the next table down. */
 #if defined(__x86_64__)
-static const struct cz_kernels *supported(uint32_t index)
+#include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
+
+#if defined(__x86_64__)
+/* CPUID leaf 7, subleaf 1, EAX bit 4; the operating system saves the registers when it saves AVX2's. */
+static bool has_avx_vnni(void)
 {
-    bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 4 & 1;
+}
+#endif
+
+/* A table and whether this CPU runs it. Every instruction that a table's file may be compiled to is
+ * asked for, so a CPU that lacks one takes the next table down. */
+struct candidate {
+    const struct cz_kernels *kernels;
+    bool runs;
+};
+
+enum { MOST_TABLES = 5 };
+
+/* Slowest first; returns how many there are. */
+#if defined(__x86_64__)
+static uint32_t list_tables(struct candidate list[MOST_TABLES])
+{
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                __builtin_cpu_supports("f16c");
+    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                  __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma");
+                  __builtin_cpu_supports("avx512vnni");
     bool bfloat = avx512 && __builtin_cpu_supports("avx512bf16");
     bool intel = __builtin_cpu_is("intel"); /* slow vdpbf16ps, see avx512_vnni.c */
-    switch (index) {
-    case 0:
-        return &cz_kernels_portable;
-    case 1:
-        return intel ? bfloat ? &cz_kernels_avx512_bf16 : NULL
-                     : avx512 ? &cz_kernels_avx512_vnni : NULL;
-    default:
-        return intel ? avx512 ? &cz_kernels_avx512_vnni : NULL
-                     : bfloat ? &cz_kernels_avx512_bf16 : NULL;
-    }
+    struct candidate vnni = {&cz_kernels_avx512_vnni, avx512};
+    struct candidate bf16 = {&cz_kernels_avx512_bf16, bfloat};
+    list[0] = (struct candidate){&cz_kernels_portable, true};
+    list[1] = (struct candidate){&cz_kernels_avx2, avx2};
+    list[2] = (struct candidate){&cz_kernels_avx2_vnni, avx2 && has_avx_vnni()};
+    list[3] = intel ? bf16 : vnni;
+    list[4] = intel ? vnni : bf16;
+    return 5;
+}
+#elif defined(__aarch64__)
+static uint32_t list_tables(struct candidate list[MOST_TABLES])
+{
+    list[0] = (struct candidate){&cz_kernels_portable, true};
+    list[1] = (struct candidate){&cz_kernels_neon, getauxval(AT_HWCAP) & HWCAP_ASIMDDP};
+    return 2;
 }
 #else
-static const struct cz_kernels *supported(uint32_t index)
+static uint32_t list_tables(struct candidate list[MOST_TABLES])
 {
-    return index == 0 ? &cz_kernels_portable : NULL;
+    list[0] = (struct candidate){&cz_kernels_portable, true};
+    return 1;
 }
 #endif
 
 const struct cz_kernels *cz_kernels_at(uint32_t index)
 {
-    for (uint32_t i = 0; i < TABLES; i++) {
-        const struct cz_kernels *kernels = supported(i);
-        if (kernels && index-- == 0)
-            return kernels;
-    }
+    struct candidate list[MOST_TABLES];
+    uint32_t count = list_tables(list);
+    for (uint32_t i = 0; i < count; i++)
+        if (list[i].runs && index-- == 0)
+            return list[i].kernels;
     return NULL;
 }
 

@@ -4,6 +4,7 @@
 
 #include <immintrin.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -48,9 +49,11 @@ static inline lanes lanes_load_int8(const void *at)
 
 static inline int32_t lanes_store_int8(void *at, lanes a)
 {
-    __m512i wide = _mm512_cvtps_epi32(a);
-    _mm_storeu_si128(at, _mm512_cvtepi32_epi8(wide));
-    return _mm512_reduce_add_epi32(wide);
+    __m128i bytes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a));
+    _mm_storeu_si128(at, bytes);
+    __m128i sum = _mm_dpbusd_epi32(_mm_setzero_si128(), _mm_set1_epi8(1), bytes);
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
 }
 
 static inline lanes lanes_add(lanes a, lanes b)

@@ -5,6 +5,9 @@
 #include "kernels/kernels.h"
 
 extern const struct cz_kernels cz_kernels_portable;
+extern const struct cz_kernels cz_kernels_neon;
+extern const struct cz_kernels cz_kernels_avx2;
+extern const struct cz_kernels cz_kernels_avx2_vnni;
 extern const struct cz_kernels cz_kernels_avx512_vnni;
 extern const struct cz_kernels cz_kernels_avx512_bf16;
 
