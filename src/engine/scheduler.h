@@ -73,6 +73,7 @@ struct cz_sequence {
     uint32_t resume; /* below this `computed` is recomputing or reading the prompt */
     uint32_t piece;  /* tokens of it in the current step */
     size_t tail_size;
+    bool limited;        /* the token budget has come near the shortest way to the end */
     struct cz_mask mask; /* of the next token; count 0: not computed yet */
     struct cz_sequence_progress mine;
     struct cz_sequence *next;

