@@ -18,12 +18,15 @@ static cloze_status read_constraint(const struct cz_generate_request *request,
     return CLOZE_OK;
 }
 
+/* What the request says goes before what the model's files recommend. */
 static void read_sampling(const struct cz_generate_request *request, struct cz_sampling *sampling)
 {
     if (request->has_temperature)
         sampling->temperature = request->temperature;
     if (request->has_top_p && request->top_p < 1) /* 0 leaves the likeliest token alone */
         sampling->top_p = request->top_p > 1e-9 ? request->top_p : 1e-9;
+    else if (request->has_top_p)
+        sampling->top_p = 0; /* not used */
     if (request->has_seed) {
         sampling->has_seed = true;
         sampling->seed = (uint64_t)request->seed;
@@ -44,6 +47,7 @@ static cloze_status generate(void *context, const struct cz_generate_request *re
     cloze_status status = read_constraint(request, &wanted.constraint, error);
     if (status)
         return status;
+    cz_engine_sampling(engine, &wanted.sampling);
     read_sampling(request, &wanted.sampling);
     if (request->has_max_tokens)
         wanted.max_tokens = request->max_tokens < UINT32_MAX ? (uint32_t)request->max_tokens
