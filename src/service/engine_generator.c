@@ -4,10 +4,11 @@
 static cloze_status read_constraint(const struct cz_generate_request *request,
                                     struct cz_constraint *out, struct cloze_error *error)
 {
-    static const enum cz_grammar_kind kinds[] = {[CZ_GENERATE_JSON_SCHEMA] = CZ_GRAMMAR_JSON_SCHEMA,
-                                                 [CZ_GENERATE_JSON_OBJECT] = CZ_GRAMMAR_JSON_OBJECT,
-                                                 [CZ_GENERATE_REGEX] = CZ_GRAMMAR_REGEX,
-                                                 [CZ_GENERATE_CHOICE] = CZ_GRAMMAR_CHOICE};
+    static const enum cz_grammar_kind kinds[] = {
+        [CZ_GENERATE_JSON_SCHEMA] = CZ_GRAMMAR_JSON_SCHEMA,
+        [CZ_GENERATE_JSON_OBJECT] = CZ_GRAMMAR_JSON_OBJECT,
+        [CZ_GENERATE_REGEX] = CZ_GRAMMAR_REGEX,
+        [CZ_GENERATE_CHOICE] = CZ_GRAMMAR_CHOICE};
     if (request->kind == CZ_GENERATE_TYPE)
         return cz_constraint_of_type(request->constraint, out, error);
     *out = (struct cz_constraint){.set = request->kind != CZ_GENERATE_TEXT,
@@ -22,9 +23,7 @@ static void read_sampling(const struct cz_generate_request *request, struct cz_s
 {
     if (request->has_temperature)
         sampling->temperature = request->temperature;
-    if (request->has_top_p && request->top_p >= 1)
-        sampling->top_p = 0;     /* no filter, whatever the model's files say */
-    else if (request->has_top_p) /* 0 leaves the likeliest token alone */
+    if (request->has_top_p && request->top_p < 1) /* 0 leaves the likeliest token alone */
         sampling->top_p = request->top_p > 1e-9 ? request->top_p : 1e-9;
     else if (request->has_top_p)
         sampling->top_p = 0; /* not used */
@@ -49,11 +48,10 @@ static cloze_status generate(void *context, const struct cz_generate_request *re
     if (status)
         return status;
     cz_engine_sampling(engine, &wanted.sampling);
-    cz_engine_sampling(engine, &wanted.sampling); /* what the model's files recommend */
     read_sampling(request, &wanted.sampling);
     if (request->has_max_tokens)
-        wanted.max_tokens =
-            request->max_tokens < UINT32_MAX ? (uint32_t)request->max_tokens : UINT32_MAX;
+        wanted.max_tokens = request->max_tokens < UINT32_MAX ? (uint32_t)request->max_tokens
+                                                             : UINT32_MAX;
     status = cz_engine_submit(engine, &wanted, &generation, error);
     if (!status)
         status = cz_generation_finish(generation, &result->text, &finish, error);
