@@ -26,6 +26,7 @@ enum { GRACE_MS = 5000, MOST_KEYS = 64 };
 struct serving {
     struct cz_service *service;
     struct cz_model_source model;
+    const char *keys[MOST_KEYS]; /* the server borrows them */
     struct cz_engine_options engine_options;
     struct cz_engine *engine;
     struct cz_generator generator;
@@ -254,11 +255,10 @@ static size_t read_keys(const struct cz_arguments *arguments, const char *keys[M
 static cloze_status start(struct serving *serving, const struct cz_arguments *arguments,
                           struct cloze_error *error)
 {
-    const char *keys[MOST_KEYS];
     struct cz_server_options options = {.host = chosen_host(arguments),
                                         .port = chosen_port(arguments),
-                                        .api_keys = keys,
-                                        .api_key_count = read_keys(arguments, keys)};
+                                        .api_keys = serving->keys,
+                                        .api_key_count = read_keys(arguments, serving->keys)};
     serving->engine_options =
         (struct cz_engine_options){.cache_folder = serving->model.store.cache,
                                    .threads = (uint32_t)cz_flag_integer(arguments, "threads"),
