@@ -1,0 +1,21 @@
+#!/bin/sh
+# Compiles the kernels for 64-bit Arm and compares NEON with portable C under qemu. Exits with 77
+# (skipped) where the cross compiler or the emulator is missing.
+set -eu
+root=$(cd "$(dirname "$0")/../.." && pwd)
+compiler=${ARM64_CC:-aarch64-linux-gnu-gcc}
+for tool in "$compiler" qemu-aarch64; do
+    command -v "$tool" >/dev/null || { echo "skipped: $tool is not installed"; exit 77; }
+done
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+flags="-std=c17 -O2 -Wall -Wextra -Werror -Wno-maybe-uninitialized -D_GNU_SOURCE
+       -ffp-contract=off -fno-strict-aliasing -fno-math-errno -I$root/include -I$root/src
+       -I$root/tests/unit/kernels"
+$compiler $flags -march=armv8.2-a+dotprod -c "$root/src/kernels/neon.c" -o "$work/neon.o"
+sources="$root/tests/arm64/same_bits.c $root/src/base/error.c $root/src/base/clock.c"
+for name in angles kernels pack packed pool portable quantize topology; do
+    sources="$sources $root/src/kernels/$name.c"
+done
+$compiler $flags -static -pthread $sources "$work/neon.o" -lm -o "$work/same_bits"
+qemu-aarch64 -cpu max "$work/same_bits"
