@@ -273,11 +273,17 @@ static bool finish_local(struct cz_machine *machine, uint32_t id, struct cz_buff
     struct cz_local local = machine->locals[id];
     if (machine->finish_steps++ >= FINISH_STEPS)
         return false;
+    bool flexible = machine->options.whitespace >= CZ_WHITESPACE_FLEXIBLE;
+    bool in_gap = local.kind == LOCAL_END || local.kind == LOCAL_COLON ||
+                  local.kind == LOCAL_OBJECT_OPEN || local.kind == LOCAL_OBJECT_AFTER ||
+                  local.kind == LOCAL_ARRAY_OPEN || local.kind == LOCAL_ARRAY_AFTER;
+    if (in_gap && flexible)
+        cz_gap_finish(machine, GAP_EDGE, 0, local.b, out);
     switch (local.kind) {
     case LOCAL_END:
         return true;
     case LOCAL_TARGETS:
-        append_gap(machine, local.c == 4 ? ":" : local.c == 6 ? "," : "", local.d, out);
+        cz_gap_finish(machine, local.c, local.d, local.b, out);
         return finish_targets(machine, local.a, local.d, out);
     case LOCAL_STRING:
         return finish_string(machine, (struct cz_inner){.expr = local.a}, local.b, out);
@@ -289,6 +295,8 @@ static bool finish_local(struct cz_machine *machine, uint32_t id, struct cz_buff
     case LOCAL_OBJECT_OPEN:
         return cz_object_finish(machine, local.a, true, out);
     case LOCAL_OBJECT_KEY:
+        if (machine->options.whitespace != CZ_WHITESPACE_PRETTY)
+            cz_gap_finish(machine, GAP_COMMA, 0, local.b, out);
         return finish_member(machine, local.a, true, out);
     case LOCAL_OBJECT_AFTER:
         return cz_object_finish(machine, local.a, false, out);
@@ -345,4 +353,34 @@ uint32_t cz_thread_distance(struct cz_machine *machine, struct cz_thread thread)
     uint32_t own = cz_local_distance(machine, thread.local);
     uint32_t rest = stack_distance(machine, thread.stack);
     return own + rest < CZ_FAR ? own + rest : CZ_FAR;
+}
+
+/* ---- Plans ---- */
+
+static bool append_tokens(const struct cz_vocab *vocab, struct cz_slice text, struct cz_buffer *out)
+{
+    while (text.size) {
+        uint32_t token;
+        size_t size = cz_vocab_longest_prefix(vocab, text, &token);
+        if (size == 0)
+            return false;
+        cz_buffer_append(out, &token, sizeof token);
+        text = cz_slice_of(text.data + size, text.size - size);
+    }
+    return !out->failed;
+}
+
+bool cz_thread_plan(struct cz_machine *machine, struct cz_thread thread, struct cz_buffer *out)
+{
+    for (;;) {
+        struct cz_buffer text = {0};
+        machine->finish_depth = machine->finish_steps = 0;
+        bool found = finish_local(machine, thread.local, &text) &&
+                     append_tokens(machine->vocab, cz_buffer_slice(&text), out);
+        cz_buffer_free(&text);
+        if (!found || thread.stack <= CZ_STACK_UNKNOWN)
+            return found;
+        thread.local = machine->stacks[thread.stack].local;
+        thread.stack = machine->stacks[thread.stack].parent;
+    }
 }

@@ -75,7 +75,6 @@ void cz_step_add(struct cz_machine *machine, struct cz_step_list *list, uint32_t
 
 /* ---- Whitespace between the parts of a document ---- */
 
-enum gap { GAP_EDGE, GAP_OPEN, GAP_CLOSE, GAP_BEFORE_COLON, GAP_COLON, GAP_BEFORE_COMMA, GAP_COMMA };
 
 /* Flexible: at most so many blanks without a new line, new lines, and blanks of an indentation. */
 enum { FLEXIBLE_BLANKS = 8, FLEXIBLE_LINES = 2, FLEXIBLE_INDENT = 128 };
@@ -134,6 +133,19 @@ static bool gap_done(const struct cz_machine *machine, enum gap gap, uint32_t de
         return state >> 24 == 0;
     uint32_t blanks = fixed_blanks(machine, gap, depth, &line);
     return state == blanks + line;
+}
+
+void cz_gap_finish(const struct cz_machine *machine, uint32_t gap, uint32_t depth, uint32_t state,
+                   struct cz_buffer *out)
+{
+    bool line;
+    if (machine->options.whitespace == CZ_WHITESPACE_FLEXIBLE && state >> 24)
+        cz_buffer_append_byte(out, '\n');
+    if (machine->options.whitespace >= CZ_WHITESPACE_FLEXIBLE)
+        return;
+    uint32_t blanks = fixed_blanks(machine, (enum gap)gap, depth, &line) + line;
+    for (; state < blanks; state++)
+        cz_buffer_append_byte(out, line && state == 0 ? '\n' : ' ');
 }
 
 /* ---- Values ---- */

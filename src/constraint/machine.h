@@ -444,6 +444,11 @@ uint32_t cz_array_add(struct cz_machine *machine, cz_formula formula, uint32_t d
 bool cz_array_alive(struct cz_machine *machine, cz_formula formula);
 uint32_t cz_array_targets(struct cz_machine *machine, uint32_t id);
 const struct cz_keyset *cz_keyset_of(struct cz_machine *machine, cz_formula formula, uint32_t *id);
+/* White space stands in gaps between the parts of a document. */
+enum gap { GAP_EDGE, GAP_OPEN, GAP_CLOSE, GAP_BEFORE_COLON, GAP_COLON, GAP_BEFORE_COMMA, GAP_COMMA };
+/* Appends what the gap still wants. */
+void cz_gap_finish(const struct cz_machine *machine, uint32_t gap, uint32_t depth, uint32_t state,
+                   struct cz_buffer *out);
 /* Like cz_object_targets, but only those readings after which the formula wants less. */
 uint32_t cz_object_useful(struct cz_machine *machine, uint32_t id, uint32_t index);
 
@@ -452,6 +457,8 @@ enum { CZ_FAR = 1 << 28 }; /* no completion was found within the limits */
 uint32_t cz_local_distance(struct cz_machine *machine, uint32_t local);
 /* Tokens that complete the answer from here, the end token not counted: an upper bound. */
 uint32_t cz_thread_distance(struct cz_machine *machine, struct cz_thread thread);
+/* Appends the tokens (uint32_t each) that the distance counts; false when none were found. */
+bool cz_thread_plan(struct cz_machine *machine, struct cz_thread thread, struct cz_buffer *out);
 /* Text that completes the container from here, closing bracket included. */
 bool cz_object_finish(struct cz_machine *machine, uint32_t id, bool first, struct cz_buffer *out);
 bool cz_array_finish(struct cz_machine *machine, uint32_t id, bool first, struct cz_buffer *out);

@@ -310,12 +310,86 @@ static void use_short_text(struct collection *found, uint32_t characters)
         remove_token(found, vocab->long_ids[i]);
 }
 
+/* ---- Declared keys: the trie is followed along the keys, without a local for every prefix ---- */
+
+static uint32_t find_child(const struct cz_trie *trie, uint32_t at, uint8_t byte)
+{
+    uint32_t child = at + 1, end = at + trie->nodes[at].skip;
+    while (child < end && trie->nodes[child].byte < byte)
+        child += trie->nodes[child].skip;
+    return child < end && trie->nodes[child].byte == byte ? child : 0;
+}
+
+/* The part of the trie at `child` is walked as usual, from the key's local. */
+static void name_part(struct splitting *splitting, const struct cz_inner *inner, uint32_t child)
+{
+    struct cz_machine *machine = splitting->found.machine;
+    if (!child)
+        return;
+    const struct cz_thread thread = {
+        cz_local_add(machine, LOCAL_NAME, inner->object, inner->first << 16 | inner->last,
+                     inner->depth, 0),
+        CZ_STACK_UNKNOWN, 0};
+    walk(machine, &machine->vocab->trie, child, true, &thread, 1, take_exits, splitting);
+}
+
+static void name_walk(struct splitting *splitting, struct cz_inner inner, uint32_t at)
+{
+    struct cz_machine *machine = splitting->found.machine;
+    const struct cz_trie *trie = &machine->vocab->trie;
+    const struct cz_keyset *keyset =
+        machine->keysets[cz_object_get(machine, inner.object).keyset];
+    if (trie->nodes[at].skip == 1 || !cz_inner_trim(machine, &inner))
+        return;
+    if (machine->keys[keyset->keys[inner.first]].size == inner.depth)
+        name_part(splitting, &inner, find_child(trie, at, '"'));
+    name_part(splitting, &inner, find_child(trie, at, '\\'));
+    for (uint32_t i = inner.first; i < inner.last;) {
+        struct cz_slice key = machine->keys[keyset->keys[i]];
+        struct cz_inner next = inner;
+        if (key.size == inner.depth) {
+            i++;
+            continue;
+        }
+        uint8_t byte = (uint8_t)key.data[inner.depth];
+        next.first = i;
+        while (i < inner.last &&
+               (uint8_t)machine->keys[keyset->keys[i]].data[inner.depth] == byte)
+            i++;
+        next.last = i;
+        next.depth++;
+        if (byte < 0x20 || byte == '"' || byte == '\\' || !cz_inner_trim(machine, &next))
+            continue; /* spelled with an escape: walked above */
+        uint32_t child = find_child(trie, at, byte);
+        if (!child)
+            continue;
+        if (trie->nodes[child].token != UINT32_MAX)
+            add_chain(&splitting->found, trie->nodes[child].token);
+        name_walk(splitting, next, child);
+    }
+}
+
+static bool split_name(struct splitting *splitting, uint32_t id)
+{
+    struct cz_machine *machine = splitting->found.machine;
+    const struct cz_local local = machine->locals[id];
+    if (local.kind != LOCAL_NAME || local.d)
+        return false;
+    struct cz_inner inner = {.named = true, .object = local.a, .first = local.b >> 16,
+                             .last = local.b & 0xFFFF, .depth = local.c};
+    splitting->found.trie = &machine->vocab->trie;
+    name_walk(splitting, inner, 0);
+    return true;
+}
+
 static void split_new(struct splitting *splitting, uint32_t local)
 {
     struct cz_machine *machine = splitting->found.machine;
     const struct cz_vocab *vocab = machine->vocab;
     cz_expr expr;
-    if (!text_of(machine, local, &expr)) {
+    if (split_name(splitting, local)) {
+        return;
+    } else if (!text_of(machine, local, &expr)) {
         split_walk(splitting, &vocab->trie, local);
     } else if (expr == CZ_EXPR_TEXT) {
         split_text(splitting, local);

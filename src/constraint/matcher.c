@@ -38,6 +38,7 @@ void cz_matcher_free(struct cz_matcher *matcher)
     free(matcher->words);
     free(matcher->ids);
     cz_buffer_free(&matcher->text);
+    cz_buffer_free(&matcher->plan);
     cz_grammar_release(matcher->grammar);
     free(matcher);
 }
@@ -128,7 +129,8 @@ static bool is_end_id(const struct cz_vocab *vocab, uint32_t token)
     return false;
 }
 
-static bool take_record(struct cz_matcher *matcher, const struct cz_threads *threads, bool finished)
+static bool take_record(struct cz_matcher *matcher, uint32_t token,
+                        const struct cz_threads *threads, bool finished)
 {
     uint32_t first = matcher->threads.count;
     for (uint32_t i = 0; i < threads->count; i++) {
@@ -137,7 +139,7 @@ static bool take_record(struct cz_matcher *matcher, const struct cz_threads *thr
             return false;
         }
     }
-    struct record record = {first, (uint32_t)matcher->text.size, finished};
+    struct record record = {token, first, (uint32_t)matcher->text.size, finished};
     if (push_record(matcher, record))
         return true;
     matcher->threads.count = first;
@@ -197,18 +199,18 @@ static bool accept_locked(struct cz_matcher *matcher, uint32_t token)
     if (is_end_id(vocab, token)) {
         const struct cz_threads none = {0};
         if (may_end(matcher))
-            return take_record(matcher, &none, true);
+            return take_record(matcher, token, &none, true);
     }
     struct cz_threads *by_id = &matcher->scratch[1];
     by_id->count = 0;
     if (matcher->machine->rules && step_by_id(matcher, token, by_id))
-        return take_record(matcher, by_id, false);
+        return take_record(matcher, token, by_id, false);
     struct cz_slice bytes = cz_vocab_token(vocab, token);
     if (bytes.size == 0 || is_end_id(vocab, token))
         return false;
     size_t before = matcher->text.size;
     struct cz_threads *threads = step_bytes(matcher, bytes);
-    if (threads && take_record(matcher, threads, false))
+    if (threads && take_record(matcher, token, threads, false))
         return true;
     matcher->text.size = before;
     return false;
@@ -344,15 +346,54 @@ static uint32_t budget_left(const struct cz_matcher *matcher)
     return matcher->budget_end > taken ? matcher->budget_end - taken : 0;
 }
 
+enum { UNMEASURED = 8 }; /* tokens that one byte of an unmeasured token may add, generously */
+
 /* Whether some allowed token leads too far from an end for what is left. */
 static bool must_steer(struct cz_matcher *matcher)
 {
     uint32_t first = last(matcher)->first, farthest = 0;
     for (uint32_t i = first; i < matcher->threads.count; i++) {
-        uint32_t reach = cz_mask_reach(matcher->machine, matcher->threads.items[i]);
+        struct cz_thread thread = matcher->threads.items[i];
+        uint32_t reach = cz_mask_reach(matcher->machine, thread);
         farthest = reach > farthest ? reach : farthest;
+        /* tokens that rest on the text were not measured: near the end they are left out */
+        const struct cz_mask_entry *entry =
+            cz_mask_of(matcher->machine, thread.local, thread.stack);
+        if (entry && entry->uncertain_count) {
+            reach = distance_locked(matcher) + UNMEASURED * matcher->machine->vocab->longest;
+            farthest = reach > farthest ? reach : farthest;
+        }
     }
     return (uint64_t)farthest + 2 > budget_left(matcher);
+}
+
+/* The next token of the plan. A plan is kept as long as it is followed, and made anew from the state
+ * at hand when it was left: by then the distance was seen to fit. */
+static bool planned_token(struct cz_matcher *matcher, uint32_t *token)
+{
+    uint32_t taken = matcher->record_count - 1;
+    const uint32_t *plan = (const uint32_t *)(const void *)matcher->plan.data;
+    size_t size = matcher->plan.size / sizeof *plan;
+    bool followed = size > 0 && taken >= matcher->plan_begin && taken - matcher->plan_begin < size;
+    for (uint32_t i = matcher->plan_begin; followed && i < taken; i++)
+        followed = matcher->records[i + 1].token == plan[i - matcher->plan_begin];
+    if (!followed) {
+        uint32_t best = last(matcher)->first;
+        for (uint32_t i = best; i < matcher->threads.count; i++) {
+            if (cz_thread_distance(matcher->machine, matcher->threads.items[i]) <
+                cz_thread_distance(matcher->machine, matcher->threads.items[best]))
+                best = i;
+        }
+        cz_buffer_clear(&matcher->plan);
+        matcher->plan_begin = taken;
+        if (best >= matcher->threads.count ||
+            !cz_thread_plan(matcher->machine, matcher->threads.items[best], &matcher->plan) ||
+            matcher->plan.size == 0)
+            return false;
+        plan = (const uint32_t *)(const void *)matcher->plan.data;
+    }
+    *token = plan[taken - matcher->plan_begin];
+    return true;
 }
 
 static struct cz_mask steered_mask(struct cz_matcher *matcher, bool ends)
@@ -366,6 +407,9 @@ static struct cz_mask steered_mask(struct cz_matcher *matcher, bool ends)
                        matcher->words);
     for (uint32_t i = 0; ends && i < vocab->end_count; i++)
         set_bit(matcher->words, vocab->ends[i]);
+    uint32_t token;
+    if (left >= 2 && planned_token(matcher, &token) && accepts_now(matcher, token))
+        set_bit(matcher->words, token);
     return as_list(matcher, (struct cz_mask){.words = matcher->words,
                                              .count = cz_mask_count(matcher->words, vocab->words)});
 }

@@ -6,6 +6,7 @@
 #include "constraint/matcher.h"
 
 struct record {
+    uint32_t token;
     uint32_t first; /* its threads begin here */
     uint32_t text_size;
     bool finished;
@@ -24,6 +25,8 @@ struct cz_matcher {
     uint32_t ids_capacity;
     bool budgeted;
     uint32_t budget_end; /* records until which the answer must be complete */
+    struct cz_buffer plan; /* tokens (uint32_t each) that complete the answer from record plan_begin */
+    uint32_t plan_begin;
 };
 
 #endif
