@@ -16,7 +16,15 @@
 #endif
 
 #if defined(__x86_64__)
-/* CPUID leaf 7, subleaf 1, EAX bit 4; the operating system saves the registers when it saves AVX2's. */
+/* CPUID leaf 1, ECX bit 29; clang 14's __builtin_cpu_supports does not know the name. */
+static bool has_f16c(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && c >> 29 & 1;
+}
+
+/* CPUID leaf 7, subleaf 1, EAX bit 4; the operating system saves the registers when it saves
+ * AVX2's. */
 static bool has_avx_vnni(void)
 {
     unsigned a, b, c, d;
@@ -37,8 +45,7 @@ enum { MOST_TABLES = 5 };
 #if defined(__x86_64__)
 static uint32_t list_tables(struct candidate list[MOST_TABLES])
 {
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                __builtin_cpu_supports("f16c");
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                   __builtin_cpu_supports("avx512vnni");
@@ -146,8 +153,9 @@ void cz_attend(const struct cz_kernels *kernels, const struct cz_attention *atte
                float *scratch, float *out, size_t out_stride)
 {
     uint32_t vectors = attention->rows * attention->heads;
-    struct cz_attention_part sum = {.values = scratch}, part = {
-        .values = scratch + (size_t)CZ_ATTENTION_ROWS * attention->head_dim};
+    struct cz_attention_part sum = {.values = scratch},
+                             part = {.values =
+                                         scratch + (size_t)CZ_ATTENTION_ROWS * attention->head_dim};
     struct cz_range chunks = cz_attention_chunks(attention);
     kernels->attend_chunk(attention, chunks.first, &sum);
     for (uint32_t chunk = chunks.first + 1; chunk < chunks.end; chunk++) {
@@ -158,8 +166,7 @@ void cz_attend(const struct cz_kernels *kernels, const struct cz_attention *atte
 }
 
 void cz_attend_parts(const struct cz_kernels *kernels, const struct cz_attention *attention,
-                     struct cz_attention_part *parts, uint32_t count, float *out,
-                     size_t out_stride)
+                     struct cz_attention_part *parts, uint32_t count, float *out, size_t out_stride)
 {
     uint32_t vectors = attention->rows * attention->heads;
     for (uint32_t i = 1; i < count; i++)
