@@ -404,6 +404,8 @@ int cz_call_http_status(const struct cloze_call *call, cloze_status status)
     case CLOZE_UNSATISFIABLE:
     case CLOZE_LIMIT:
         return 400;
+    case CLOZE_NOT_FOUND: /* of a schema: a reference that leads nowhere */
+        return call->problem_place ? 400 : 500;
     case CLOZE_BUSY:
         return 503;
     case CLOZE_TIMEOUT:

@@ -164,7 +164,8 @@ def test_two_generations_progress_together(server):
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         def call(seed):
             begin = time.monotonic()
-            status, _, body = server.post("/generate", {"json_schema": LONG, "seed": seed})
+            status, _, body = server.post(
+                "/generate", {"json_schema": LONG, "seed": seed, "max_tokens": 3000})
             assert status == 200 and len(json.loads(body)["n"]) == 400
             return time.monotonic() - begin
         times = sorted(pool.map(call, (1, 2)))
@@ -172,7 +173,8 @@ def test_two_generations_progress_together(server):
 
 
 def test_health_and_documents_answer_while_generating(server):
-    connections = [server.send_raw("/generate", {"json_schema": LONG, "seed": i})
+    connections = [server.send_raw("/generate", {"json_schema": LONG, "seed": i,
+                                                "max_tokens": 3000})
                    for i in range(2)]
     assert server.wait_metric("cloze_calls_running", 2)
     times = []
@@ -189,7 +191,7 @@ def test_health_and_documents_answer_while_generating(server):
 
 def test_client_that_leaves_ends_its_generation(server):
     before = server.metric("cloze_cancelled_total")
-    connection = server.send_raw("/generate", {"json_schema": LONG})
+    connection = server.send_raw("/generate", {"json_schema": LONG, "max_tokens": 3000})
     assert server.wait_metric("cloze_calls_running", 1)
     connection.close()
     assert server.wait_metric("cloze_calls_running", 0, seconds=1)
@@ -200,10 +202,10 @@ def test_timeout_is_504_and_ends_the_generation(cloze, tmp_path):
     text = (EXAMPLE / "service.yaml").read_text().replace("timeout: 300", "timeout: 1")
     (tmp_path / "service.yaml").write_text(text)
     shutil.copy(EXAMPLE / "character.schema.json", tmp_path)
-    longer = json.loads(json.dumps(LONG).replace("400", "3000"))
+    longer = json.loads(json.dumps(LONG).replace("400", "1500"))
     with serving(cloze.program, tmp_path) as server:
         begin = time.monotonic()
-        status, _, body = server.post("/generate", {"json_schema": longer, "max_tokens": 7000})
+        status, _, body = server.post("/generate", {"json_schema": longer, "max_tokens": 6000})
         assert status == 504
         assert json.loads(body) == {"error": "Not able to process the request in 1 seconds"}
         assert 0.9 < time.monotonic() - begin < 4
@@ -222,7 +224,7 @@ def test_signal_ends_cleanly(cloze, number):
 def test_running_call_is_finished_before_the_end(cloze):
     server = Server(cloze.program, EXAMPLE).wait_ready()
     connection = server.send_raw("/generate", {"prompt": "A knight."})
-    assert server.wait_metric("cloze_calls_running", 1) or True  # it may be through already
+    time.sleep(0.05)
     server.process.send_signal(signal.SIGTERM)
     answer = b""
     while chunk := connection.recv(65536):
