@@ -825,28 +825,78 @@ static cz_value value_ahead(struct cz_machine *machine, cz_formula formula, uint
     return value;
 }
 
+enum { SCARCE_LIMIT = 64 }; /* positions of a unique array that may each have few values */
+
+struct position {
+    cz_value value;
+    size_t count;
+};
+
+static int compare_positions(const void *x, const void *y)
+{
+    const struct position *a = x, *b = y;
+    return (a->count > b->count) - (a->count < b->count);
+}
+
+/* Different values for positions that have few each: taken from the scarcest on, each must have more
+ * values than positions before it that may want the same. Where that shows nothing, two equal
+ * single values, or too few values for all alike, show that there is no way. */
+static bool distinct_alive(struct cz_machine *machine, struct position *positions, uint32_t count)
+{
+    bool same = true;
+    qsort(positions, count, sizeof *positions, compare_positions);
+    for (uint32_t i = 1; i < count; i++)
+        same &= positions[i].value == positions[0].value;
+    if (same)
+        return positions[0].count >= count;
+    for (uint32_t i = 1; i < count && positions[i].count < count; i++) {
+        uint32_t rivals = 0;
+        bool equal = false;
+        for (uint32_t j = 0; j < i; j++) {
+            if (!cz_value_alive(machine, cz_value_and(machine, positions[i].value,
+                                                      positions[j].value)))
+                continue;
+            rivals++;
+            equal |= positions[i].count == 1 && positions[j].count == 1;
+        }
+        if (equal)
+            return false;
+        if (positions[i].count <= rivals) {
+            cz_machine_fail(machine, CLOZE_UNSUPPORTED, NULL,
+                            "uniqueItems over positions that each have few values is not enforced");
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool sequence_alive(struct cz_machine *machine, cz_formula formula,
                            const struct sequence *all)
 {
-    bool last = false, same = true;
-    cz_value first = CZ_VALUE_NONE;
-    bool scarce = false;
-    for (uint32_t i = 0; i < all->minimum && !last; i++) {
+    bool last = false, scarce = false;
+    struct position positions[SCARCE_LIMIT];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < all->minimum && (!last || (scarce && count < SCARCE_LIMIT)); i++) {
         cz_value value = value_ahead(machine, formula, i, &last);
         if (all->unique)
             value = cz_value_and(machine, value, cz_value_not(machine, all->seen));
         if (!cz_value_alive(machine, value))
             return false;
-        first = i == 0 ? value : first;
-        same &= value == first;
-        if (all->unique && all->minimum > 1 &&
-            cz_value_count(machine, value, all->minimum) < all->minimum)
-            scarce = true;
+        if (!all->unique || all->minimum < 2 || count == SCARCE_LIMIT)
+            continue;
+        positions[count].value = value;
+        positions[count].count = cz_value_count(machine, value, all->minimum);
+        scarce |= positions[count++].count < all->minimum;
     }
-    if (scarce && !same)
+    if (!scarce)
+        return true;
+    if (all->minimum > SCARCE_LIMIT) {
         cz_machine_fail(machine, CLOZE_UNSUPPORTED, NULL,
-                        "uniqueItems over positions that each have few values is not enforced");
-    return !scarce;
+                        "uniqueItems over more than 64 positions that each have few values is not "
+                        "enforced");
+        return false;
+    }
+    return distinct_alive(machine, positions, count);
 }
 
 static bool array_search(struct cz_machine *machine, cz_formula formula)

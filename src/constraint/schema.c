@@ -159,6 +159,34 @@ static struct cz_typed expand_child(struct cz_machine *machine, const struct cz_
     return cz_value_expand(machine, cz_schema_value(machine, node, from));
 }
 
+/* The first draft that has the keyword. */
+static enum draft introduced(enum keyword keyword)
+{
+    switch (keyword) {
+    case KEY_CONST:
+    case KEY_CONTAINS:
+    case KEY_PROPERTY_NAMES:
+        return DRAFT_6;
+    case KEY_IF:
+    case KEY_THEN:
+    case KEY_ELSE:
+        return DRAFT_7;
+    case KEY_DEPENDENT_REQUIRED:
+    case KEY_DEPENDENT_SCHEMAS:
+    case KEY_UNEVALUATED_ITEMS:
+    case KEY_UNEVALUATED_PROPERTIES:
+    case KEY_MIN_CONTAINS:
+    case KEY_MAX_CONTAINS:
+    case KEY_RECURSIVE_REF:
+        return DRAFT_2019;
+    case KEY_PREFIX_ITEMS:
+    case KEY_DYNAMIC_REF:
+        return DRAFT_2020;
+    default:
+        return DRAFT_4;
+    }
+}
+
 bool cz_schema_fields(struct cz_machine *machine, const struct cz_json *node, enum draft draft,
                       struct fields *out)
 {
@@ -167,6 +195,10 @@ bool cz_schema_fields(struct cz_machine *machine, const struct cz_json *node, en
         enum keyword keyword = cz_keyword_find(cz_json_key(member));
         if (keyword == KEY_ID4 && draft != DRAFT_4)
             keyword = KEY_UNKNOWN;
+        if (introduced(keyword) > draft) {
+            cz_schema_remark(machine, node, cz_json_key(member), REMARK_IGNORED);
+            continue;
+        }
         if (keyword == KEY_UNKNOWN)
             cz_schema_remark(machine, node, cz_json_key(member), REMARK_UNKNOWN);
         else if (keyword == KEY_ANNOTATION)
