@@ -681,6 +681,12 @@ cloze_status cz_schema_compile(struct cz_machine *machine, struct cz_slice sourc
     if (!text.data || !uri.data)
         return cz_fail_memory(error, "a schema");
     schemas->current = NULL;
+    /* dynamic scopes are kept from the start when a document that may come in needs them */
+    for (size_t i = 0; i < machine->options.resource_count; i++) {
+        struct cz_slice given = machine->options.resources[i].text;
+        schemas->dynamic |= memmem(given.data, given.size, "$dynamicRef", 11) ||
+                            memmem(given.data, given.size, "$recursiveRef", 13);
+    }
     if (!cz_schema_add_document(machine, uri, text, DRAFT_2020, &resource, &machine->error))
         return cz_machine_status(machine, error);
     struct schema root = {schemas->resources[resource].root, resource, 0};

@@ -230,7 +230,7 @@ static void scan(struct cz_machine *machine, const struct cz_json *node, uint32_
     if (depth && identifier(node, draft, &text) && text.size) {
         struct cz_slice uri =
             resolve_uri(machine, schemas->resources[resource].uri, text, &fragment);
-        if (fragment.size && fragment.data[0] != '/' && draft <= DRAFT_7)
+        if (fragment.size && fragment.data[0] != '/') /* until draft 7; later no $id may have one */
             add_anchor(machine, resource, fragment, node, false);
         if (text.data[0] != '#')
             resource = add_resource(machine, (struct resource){.uri = uri, .root = node,
