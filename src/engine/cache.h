@@ -16,7 +16,7 @@
 
 #include "engine/backend.h"
 
-enum { CZ_CACHE_NONE = UINT32_MAX };
+#define CZ_CACHE_NONE UINT32_MAX /* no block */
 
 struct cz_cache_node {
     uint32_t tokens[CZ_KV_BLOCK]; /* when published */
