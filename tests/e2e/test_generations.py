@@ -40,7 +40,7 @@ def generate(url, number):
 
 @pytest.fixture(scope="module")
 def url(cloze):
-    with serve(cloze.program, ROOT / "examples/character") as address:
+    with serve(cloze.program, ROOT / "tests/data/generation/service") as address:
         yield address
 
 
@@ -64,8 +64,9 @@ def test_the_same_seed_gives_the_same_bytes(url):
 @pytest.mark.parametrize("number", [0, 1])
 def test_digits_do_not_run_away(url, number):
     """The prompts that end in HTTP 500 in the guide's own stack."""
-    prompt = f"Give me a character description. Number {number}."
-    status, headers, text = post(url + "/generate", {"prompt": prompt, "temperature": 0})
+    body = {"prompt": f"Give me a character description. Number {number}.", "temperature": 0,
+            "json_schema": (ROOT / "examples/character/character.schema.json").read_text()}
+    status, headers, text = post(url + "/generate", body)
     assert status == 200
     assert headers["X-Cloze-Finish-Reason"] == "stop"
     assert set(parse_strictly(text)) == {"name", "age", "armor", "weapon", "strength"}
