@@ -71,6 +71,167 @@ CLOZE_API const char *cloze_status_name(cloze_status status);
 /* The library's version, equal to CLOZE_VERSION of the header it was built with. */
 CLOZE_API const char *cloze_version(void);
 
+/* ---- 2. The constraint engine alone --------------------------------------------------------- */
+
+/*
+ * For people who run the model themselves: which tokens may come next, so that the text follows a
+ * JSON Schema, a regular expression, a list of choices or a grammar. Three objects:
+ *
+ *   vocabulary  what ids mean; immutable, shared by any number of threads
+ *   grammar     one compiled constraint; immutable from outside, shared by any number of threads
+ *   matcher     one sequence on its way through a grammar; one thread at a time
+ *
+ * A vocabulary is freed last: behind all grammars and matchers that were made with it. A grammar
+ * may be freed while its matchers live. Compiling decides everything: what can't be enforced is
+ * refused there, by name; after that masks and accepts can't fail. See examples/mask.
+ */
+
+struct cloze_vocab;
+struct cloze_grammar;
+struct cloze_matcher;
+
+/* The tokenizer's own encoding of `text`, no special tokens added: writes at most `capacity` ids
+ * and returns how many there are in all. Called from any thread. */
+typedef size_t cloze_encode_function(void *context, const char *text, size_t size, uint32_t *ids,
+                                     size_t capacity);
+
+struct cloze_vocab_options {
+    uint32_t count;               /* ids are 0 .. count - 1; at most 4,194,304 */
+    uint32_t logits_width;        /* masks are this wide; 0: count. At least count. */
+    const char *const *tokens;    /* [count] the exact bytes that each token adds to a text */
+    const size_t *sizes;          /* [count] 0: a special or unused token, never allowed as text */
+    const char *const *names;     /* NULL, or [count] texts by which grammars may name special
+                                     tokens ("<|im_end|>"), NULL for the others */
+    const uint32_t *end_ids;      /* [end_count] tokens that end an answer */
+    size_t end_count;
+    cloze_encode_function *encode; /* NULL: nothing is ever forced */
+    void *encode_context;          /* lives as long as the vocabulary */
+    size_t cache_bytes;            /* budget for tables that fill while masking; 0: 64 MiB */
+};
+
+/* Copies all it needs from `options` but the encode function's context. */
+CLOZE_API cloze_status cloze_vocab_create(const struct cloze_vocab_options *options,
+                                          struct cloze_vocab **out, struct cloze_error *error);
+/* From a tokenizer.json or a folder that holds one. `logits_width` as above. */
+CLOZE_API cloze_status cloze_vocab_open(const char *path, uint32_t logits_width,
+                                        struct cloze_vocab **out, struct cloze_error *error);
+CLOZE_API void cloze_vocab_free(struct cloze_vocab *vocab); /* NULL is fine */
+CLOZE_API uint32_t cloze_vocab_count(const struct cloze_vocab *vocab);
+/* 32-bit words of a mask: (logits_width + 31) / 32. */
+CLOZE_API size_t cloze_vocab_mask_words(const struct cloze_vocab *vocab);
+/* The tokens of a text: writes at most `capacity` and returns how many there are; 0 when the
+ * vocabulary was made without an encode function. */
+CLOZE_API size_t cloze_vocab_encode(const struct cloze_vocab *vocab, const char *text, size_t size,
+                                    uint32_t *ids, size_t capacity);
+
+enum cloze_constraint {
+    CLOZE_JSON_SCHEMA, /* source: the schema, draft 4 to 2020-12 */
+    CLOZE_JSON_OBJECT, /* any JSON object; no source */
+    CLOZE_REGEX,       /* source: the expression; it matches the whole text */
+    CLOZE_CHOICE,      /* source: a JSON array of strings */
+    CLOZE_GBNF,        /* source: a grammar as llama.cpp writes them */
+    CLOZE_LARK,        /* source: a grammar in Lark's EBNF */
+    CLOZE_STRUCTURAL   /* source: a JSON object, free text with constrained parts; docs/grammars.md */
+};
+
+enum cloze_policy {
+    CLOZE_GENERATE, /* declared key order, closed objects, one spelling of everything */
+    CLOZE_ACCEPT    /* all that the JSON Schema standard allows */
+};
+
+enum cloze_whitespace {
+    CLOZE_WHITESPACE_DEFAULT,  /* spaced to generate, flexible to accept */
+    CLOZE_WHITESPACE_SPACED,   /* {"a": 1, "b": [2, 3]} */
+    CLOZE_WHITESPACE_COMPACT,  /* {"a":1,"b":[2,3]} */
+    CLOZE_WHITESPACE_PRETTY,   /* indented by two blanks */
+    CLOZE_WHITESPACE_FLEXIBLE, /* any of these, runs bounded */
+    CLOZE_WHITESPACE_ANY
+};
+
+/* A document that a remote $ref may name; both texts are read while compiling only. */
+struct cloze_resource {
+    const char *uri;
+    const char *text;
+    size_t size;
+};
+
+struct cloze_grammar_options {
+    enum cloze_constraint kind;
+    enum cloze_policy policy;
+    enum cloze_whitespace whitespace;
+    bool open_objects;     /* generation: objects that say nothing of other keys stay open */
+    bool annotate_formats; /* "format" is an annotation */
+    bool lenient;          /* report what can't be enforced, in place of refusing */
+    const struct cloze_resource *resources;
+    size_t resource_count;
+};
+
+/* Compiles; equal source and options give the same grammar again, from a cache. error->where is a
+ * JSON Pointer into the schema or a line and column. CLOZE_UNSUPPORTED: a keyword or syntax that is
+ * refused by name; CLOZE_UNSATISFIABLE: nothing fits; CLOZE_LIMIT: see docs/limits. Any thread. */
+CLOZE_API cloze_status cloze_grammar_compile(struct cloze_vocab *vocab, const char *source,
+                                             size_t size,
+                                             const struct cloze_grammar_options *options,
+                                             struct cloze_grammar **out,
+                                             struct cloze_error *error);
+CLOZE_API void cloze_grammar_free(struct cloze_grammar *grammar); /* NULL is fine */
+/* A JSON object: draft, what is enforced, annotations, where objects are closed. It lives as long
+ * as the grammar and ends with a NUL. */
+CLOZE_API const char *cloze_grammar_report(const struct cloze_grammar *grammar);
+
+/* The tokens allowed next. Exactly one of ids (sparse, ascending) and words (dense, bit i % 32 of
+ * word i / 32) is set; `count` is how many are allowed. Valid until the next call on the matcher. */
+struct cloze_mask {
+    const uint32_t *ids;
+    const uint32_t *words;
+    uint32_t count;
+};
+
+CLOZE_API cloze_status cloze_matcher_create(struct cloze_grammar *grammar,
+                                            struct cloze_matcher **out, struct cloze_error *error);
+/* A second matcher in the same state; the two go on independently, also in different threads. */
+CLOZE_API cloze_status cloze_matcher_fork(const struct cloze_matcher *matcher,
+                                          struct cloze_matcher **out, struct cloze_error *error);
+CLOZE_API void cloze_matcher_reset(struct cloze_matcher *matcher); /* to the beginning */
+CLOZE_API void cloze_matcher_free(struct cloze_matcher *matcher);  /* NULL is fine */
+
+CLOZE_API struct cloze_mask cloze_matcher_mask(struct cloze_matcher *matcher);
+/* The same as bits: `words` has cloze_vocab_mask_words() of them, all of which are written. */
+CLOZE_API void cloze_matcher_fill(struct cloze_matcher *matcher, uint32_t *words,
+                                  size_t word_count);
+/* Takes the token; false, with nothing changed, when it is not allowed. Needs no mask before it. */
+CLOZE_API bool cloze_matcher_accept(struct cloze_matcher *matcher, uint32_t token);
+/* How many of the tokens would be accepted one after the other; nothing changes. */
+CLOZE_API size_t cloze_matcher_validate(struct cloze_matcher *matcher, const uint32_t *tokens,
+                                        size_t count);
+/* Takes back the last `count` tokens (at most all). */
+CLOZE_API void cloze_matcher_rollback(struct cloze_matcher *matcher, size_t count);
+/* The tokens that must come next, spelled as the tokenizer would; 0 when there is a choice. */
+CLOZE_API size_t cloze_matcher_forced(struct cloze_matcher *matcher, uint32_t *tokens,
+                                      size_t capacity);
+CLOZE_API bool cloze_matcher_is_accepting(struct cloze_matcher *matcher); /* a whole answer so far */
+CLOZE_API bool cloze_matcher_is_finished(const struct cloze_matcher *matcher); /* an end was taken */
+/* An upper bound of the tokens still needed for a whole answer, the end token included. */
+CLOZE_API uint32_t cloze_matcher_distance(struct cloze_matcher *matcher);
+/* From now on only tokens are allowed after which the answer can be completed within what is left
+ * of `tokens`. CLOZE_LIMIT when that is less than the distance. */
+CLOZE_API cloze_status cloze_matcher_set_budget(struct cloze_matcher *matcher, uint32_t tokens,
+                                                struct cloze_error *error);
+/* The bytes taken so far, *size of them; valid until the next call on the matcher. */
+CLOZE_API const char *cloze_matcher_text(const struct cloze_matcher *matcher, size_t *size);
+
+/* Threads that fill masks of many sequences at once. One call at a time on a batch. */
+struct cloze_batch;
+/* `threads` 0: as many as the machine (its affinity mask and cgroup) allows. */
+CLOZE_API cloze_status cloze_batch_create(uint32_t threads, struct cloze_batch **out,
+                                          struct cloze_error *error);
+CLOZE_API void cloze_batch_free(struct cloze_batch *batch); /* NULL is fine */
+/* Row i of `words` becomes the mask of matchers[i]; a row has `row_words` words, as many as
+ * cloze_vocab_mask_words() tells. A NULL matcher's row is set to all ones. The matchers are
+ * different ones and used by nobody else meanwhile. */
+CLOZE_API void cloze_batch_fill(struct cloze_batch *batch, struct cloze_matcher *const *matchers,
+                                uint32_t count, uint32_t *words, size_t row_words);
+
 /* ---- 4. Services ---------------------------------------------------------------------------- */
 
 /*
