@@ -531,7 +531,10 @@ static const struct cz_verb bench_model = {
     .run = run_model,
 };
 
-static const struct cz_verb *const verbs[] = {&bench_model, NULL};
+extern const struct cz_verb cz_verb_bench_masks;
+extern const struct cz_verb cz_verb_bench_suite;
+
+static const struct cz_verb *const verbs[] = {&bench_model, &cz_verb_bench_masks, &cz_verb_bench_suite, NULL};
 
 const struct cz_verb cz_verb_bench = {
     .name = "bench",

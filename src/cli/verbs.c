@@ -4,6 +4,7 @@
 extern const struct cz_verb cz_verb_bench;
 extern const struct cz_verb cz_verb_generate;
 extern const struct cz_verb cz_verb_models;
+extern const struct cz_verb cz_verb_schema;
 extern const struct cz_verb cz_verb_serve;
 extern const struct cz_verb cz_verb_call;
 extern const struct cz_verb cz_verb_help;
@@ -12,16 +13,9 @@ extern const struct cz_verb cz_verb_man;
 extern const struct cz_verb cz_verb_complete;
 
 static const struct cz_verb *const verbs[] = {
-    &cz_verb_models,
-    &cz_verb_serve,
-    &cz_verb_call,
-    &cz_verb_generate,
-    &cz_verb_bench,
-    &cz_verb_help,
-    &cz_verb_completion,
-    &cz_verb_man,
-    &cz_verb_complete,
-    NULL,
+    &cz_verb_models,   &cz_verb_schema,   &cz_verb_serve, &cz_verb_call,
+    &cz_verb_generate, &cz_verb_bench,    &cz_verb_help,  &cz_verb_completion,
+    &cz_verb_man,      &cz_verb_complete, NULL,
 };
 
 const struct cz_flag cz_global_flags[] = {
