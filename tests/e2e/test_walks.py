@@ -1,0 +1,143 @@
+"""Generation from the mask alone, with random choices, always ends and always validates; what the
+matcher offers is what it accepts; rollback, fork, validate and budgets agree with plain stepping."""
+import json
+import os
+import pathlib
+import random
+
+import jsonschema
+import pytest
+
+from libcloze import END, Refused, Vocab
+from schemas import Generator
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUDGET = 400
+
+SCHEMAS = [
+    json.loads((ROOT / "examples/character/character.schema.json").read_text()),
+    {"type": "object"},
+    {"type": "array", "uniqueItems": True, "items": {"enum": [1, 1.0, "a", [], {}]}, "minItems": 3},
+    {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"$ref": "#"}}},
+    {"oneOf": [{"type": "integer", "multipleOf": 3}, {"type": "integer", "multipleOf": 5}]},
+    {"type": "string", "format": "date-time"},
+    {"type": "object", "patternProperties": {"^x": {"type": "integer"}}, "minProperties": 2,
+     "additionalProperties": False},
+    {"contains": {"const": 3}, "type": "array", "maxContains": 1, "items": {"type": "integer"}},
+    {"type": "number", "minimum": 0.5, "exclusiveMaximum": 2.25, "multipleOf": 0.25},
+]
+
+
+@pytest.fixture(scope="module")
+def vocab():
+    return Vocab()
+
+
+def walk(grammar, choose, budget=BUDGET):
+    matcher = grammar.matcher()
+    matcher.set_budget(max(budget, matcher.distance()))
+    for _ in range(budget * 4):
+        allowed = matcher.mask()
+        assert allowed, f"a dead end behind {matcher.text()!r}"
+        token = choose(allowed)
+        assert matcher.accept(token)
+        if matcher.finished():
+            return matcher.text()
+    raise AssertionError(f"the walk did not end: {matcher.text()!r}")
+
+
+def check(schema, text):
+    value = json.loads(text)
+    validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
+    assert validator.is_valid(value), (schema, text)
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda s: json.dumps(s)[:40])
+@pytest.mark.parametrize("policy", ["generate", "accept"])
+def test_walks_end_and_validate(vocab, schema, policy):
+    grammar = vocab.compile(json.dumps(schema), policy=policy)
+    for seed in range(20):
+        check(schema, walk(grammar, random.Random(seed).choice))
+
+
+def test_walks_over_random_schemas(vocab, long_run):
+    done = refused = 0
+    for seed in range(2000 if long_run else 150):
+        schema = Generator(seed).schema()
+        try:
+            grammar = vocab.compile(json.dumps(schema), policy="generate")
+        except Refused as why:
+            refused += why.code != "unsatisfiable"
+            continue
+        for i in range(3):
+            check(schema, walk(grammar, random.Random(i).choice))
+            done += 1
+    print(f"{done} walks, {refused} schemas refused")
+    assert done
+
+
+def test_walks_over_maskbench_schemas_without_instances(vocab, long_run):
+    data = os.environ.get("CLOZE_TEST_DATA")
+    if not data:
+        pytest.skip("CLOZE_TEST_DATA is not set")
+    files = sorted(pathlib.Path(data, "maskbench").glob("*.json"))
+    chosen = random.Random(7).sample(files, 500 if long_run else 40)
+    for path in chosen:
+        schema = json.loads(path.read_text())["schema"]
+        try:
+            grammar = vocab.compile(json.dumps(schema), policy="generate")
+        except Refused:
+            continue
+        for seed in range(2):
+            text = walk(grammar, random.Random(seed).choice)
+            assert vocab.compile(json.dumps(schema)).judge(text), (path.name, text)
+
+
+def test_the_mask_is_what_is_accepted(vocab):
+    chooser = random.Random(3)
+    for schema in SCHEMAS:
+        grammar = vocab.compile(json.dumps(schema))
+        matcher = grammar.matcher()
+        for _ in range(60):
+            allowed = matcher.mask()
+            assert matcher.fill() == allowed
+            for token in range(257):
+                fork = matcher.fork()
+                assert fork.accept(token) == (token in allowed), (schema, matcher.text(), token)
+            choices = [token for token in allowed if token != END]
+            if not choices:
+                break
+            matcher.accept(chooser.choice(choices))
+
+
+def test_rollback_returns_to_the_same_masks(vocab):
+    chooser = random.Random(5)
+    for schema in SCHEMAS:
+        matcher = vocab.compile(json.dumps(schema)).matcher()
+        masks = []
+        for _ in range(40):
+            masks.append(matcher.mask())
+            choices = [token for token in masks[-1] if token != END]
+            if not choices:
+                break
+            matcher.accept(chooser.choice(choices))
+        taken = len(matcher.text())
+        for back in range(taken - 1, -1, -1):
+            matcher.rollback(1)
+            assert matcher.mask() == masks[back]
+
+
+def test_a_budget_is_kept(vocab):
+    for schema in SCHEMAS:
+        grammar = vocab.compile(json.dumps(schema), policy="generate")
+        shortest = grammar.matcher().distance()
+        for extra in (0, 1, 7):
+            matcher = grammar.matcher()
+            matcher.set_budget(shortest + extra)
+            count = 0
+            while not matcher.finished():
+                assert matcher.accept(random.Random(count).choice(matcher.mask()))
+                count += 1
+            assert count <= shortest + extra
+        with pytest.raises(Refused):
+            grammar.matcher().set_budget(0)
