@@ -91,7 +91,7 @@ static cloze_status try_instance(struct run *run, struct cz_matcher *matcher,
                                  struct cloze_error *error)
 {
     bool valid = cz_json_is(cz_json_get(test, "valid"), CZ_JSON_TRUE);
-    uint64_t start = cz_ticks();
+    double before = cz_cpu_seconds();
     cloze_status status =
         cz_json_text(cz_json_get(test, "data"), CZ_JSON_SPACED, &run->text, error);
     if (!status)
