@@ -222,7 +222,7 @@ static cloze_status fail_refused(const struct cloze_client *client, long code,
     struct cz_arena arena = {0};
     struct cz_json *body = NULL;
     struct cz_buffer text = {.maximum = 700};
-    struct cz_slice words;
+    struct cz_slice words = CZ_SLICE("");
     cz_json_parse(&arena, cz_buffer_slice(&client->answer), NULL, &body, NULL);
     if (cz_json_string(cz_json_get(body, "error"), &words))
         cz_buffer_append_slice(&text, words);
@@ -234,7 +234,7 @@ static cloze_status fail_refused(const struct cloze_client *client, long code,
         struct cz_slice place = CZ_SLICE("body"), message = CZ_SLICE("");
         cz_json_string(cz_json_at(cz_json_get(item, "loc"), 0), &place);
         cz_json_string(cz_json_get(item, "msg"), &message);
-        if (!memmem(words.data, words.size, message.data, message.size))
+        if (message.size && !memmem(words.data, words.size, message.data, message.size))
             cz_buffer_printf(&text, "\n  " CZ_SLICE_FORMAT ": " CZ_SLICE_FORMAT,
                              CZ_SLICE_ARG(place), CZ_SLICE_ARG(message));
     }

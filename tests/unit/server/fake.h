@@ -64,7 +64,8 @@ static cloze_status fake_run(struct fake *fake, const struct cz_generate_request
         return cz_fail(error, CLOZE_INTERNAL, "fake", "a secret of the server");
     if (cz_slice_is(request->prompt, "busy"))
         return cz_fail(error, CLOZE_BUSY, NULL, "no room for another sequence");
-    if (memmem(request->constraint.data, request->constraint.size, "refuse", 6))
+    if (request->constraint.size &&
+        memmem(request->constraint.data, request->constraint.size, "refuse", 6))
         return cz_fail(error, CLOZE_UNSUPPORTED, "/properties/refuse",
                        "the keyword 'refuse' can't be enforced");
     if (cz_slice_starts_with(request->prompt, "sleep ") &&
