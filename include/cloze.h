@@ -232,6 +232,89 @@ CLOZE_API void cloze_batch_free(struct cloze_batch *batch); /* NULL is fine */
 CLOZE_API void cloze_batch_fill(struct cloze_batch *batch, struct cloze_matcher *const *matchers,
                                 uint32_t count, uint32_t *words, size_t row_words);
 
+/* ---- 3. The embedded engine ----------------------------------------------------------------- */
+
+/*
+ * A language model inside your program:
+ *
+ *     struct cloze_engine *engine;
+ *     struct cloze_answer *answer;
+ *     struct cloze_request request = {.prompt = "Give me a character description.",
+ *                                     .json_schema = schema};
+ *     if (cloze_engine_open("model.gguf", NULL, &engine, &error) ||
+ *         cloze_engine_ask(engine, &request, &answer, &error))
+ *         ...
+ *     while ((text = cloze_answer_next(answer)))
+ *         fputs(text, stdout);
+ *
+ * An engine runs any number of requests together, from any threads. An answer with a constraint
+ * always fits it and is always complete, also when max_tokens closed it.
+ */
+struct cloze_engine;
+struct cloze_answer; /* one thread at a time, but for cloze_answer_cancel */
+
+struct cloze_engine_options {
+    const char *cache_folder; /* where packed weights are kept; NULL: $XDG_CACHE_HOME/cloze, else
+                                 ~/.cache/cloze */
+    unsigned threads;         /* 0: as many as affinity and cgroup allow */
+    unsigned kv_tokens;       /* budget of the KV cache, of all requests together; 0: 8,192 */
+    unsigned max_requests;    /* running together; 0: 64. More wait, at most 4,096 */
+};
+
+/* `model`: a GGUF file, the first of its parts, or a Hugging Face folder. The first opening packs
+ * the weights into the cache. `options` may be NULL. The caller closes the engine, answers first.
+ */
+CLOZE_API cloze_status cloze_engine_open(const char *model,
+                                         const struct cloze_engine_options *options,
+                                         struct cloze_engine **out, struct cloze_error *error);
+CLOZE_API void cloze_engine_close(struct cloze_engine *engine); /* NULL is fine */
+
+/* One request. A zeroed member is its default; a prompt is all that is needed. At most one of the
+ * constraints is set; none: free text. */
+struct cloze_request {
+    const char *prompt; /* the user's message, through the model's chat template */
+    const char *system; /* a system message; NULL: none */
+    bool raw;           /* the prompt is the model's input as it is */
+
+    const char *json_schema; /* JSON text of a schema */
+    bool json_object;        /* any JSON object */
+    const char *regex;       /* the whole answer matches */
+    const char *choices;     /* a JSON array of strings, one of which is the answer */
+    const char *type;        /* "int", "float", "bool", "date", "time", "datetime" */
+
+    bool own_sampling;  /* use the members below, not what the model's files recommend */
+    double temperature; /* 0: greedy */
+    double top_p, min_p;
+    unsigned top_k;
+    double repetition_penalty;
+
+    bool has_seed; /* the same seed gives the same answer */
+    uint64_t seed;
+    unsigned max_tokens;      /* 0: 1,024, or what the context has left */
+    unsigned timeout_ms;      /* 0: none */
+    const char *const *stops; /* strings that end free text, NULL-terminated; NULL: none */
+};
+
+/* Prepares and queues the request; everything is copied. A constraint's error has its place (a JSON
+ * Pointer, a line) in error->where. The caller closes the answer. */
+CLOZE_API cloze_status cloze_engine_ask(struct cloze_engine *engine,
+                                        const struct cloze_request *request,
+                                        struct cloze_answer **out, struct cloze_error *error);
+/* Waits for the next piece of text, whole UTF-8 characters, valid until the next call; NULL at the
+ * end. */
+CLOZE_API const char *cloze_answer_next(struct cloze_answer *answer);
+/* Waits for the end; all of the text, valid until the answer is closed; NULL when it failed. */
+CLOZE_API const char *cloze_answer_text(struct cloze_answer *answer);
+/* After the end: CLOZE_OK, CLOZE_TIMEOUT, CLOZE_CANCELLED, or what went wrong. */
+CLOZE_API cloze_status cloze_answer_status(const struct cloze_answer *answer,
+                                           struct cloze_error *error);
+/* After the end: "stop", "length" (max_tokens closed it) or "error". */
+CLOZE_API const char *cloze_answer_finish_reason(const struct cloze_answer *answer);
+CLOZE_API void cloze_answer_usage(const struct cloze_answer *answer, unsigned *prompt_tokens,
+                                  unsigned *answer_tokens);
+CLOZE_API void cloze_answer_cancel(struct cloze_answer *answer); /* from any thread */
+CLOZE_API void cloze_answer_close(struct cloze_answer *answer);  /* NULL is fine */
+
 /* ---- 4. Services ---------------------------------------------------------------------------- */
 
 /*

@@ -282,6 +282,45 @@ static void what_is_certain_is_not_sampled(void **state)
     cz_buffer_free(&text);
 }
 
+static void the_public_interface_answers(void **state)
+{
+    (void)state;
+    struct cloze_engine *public_engine;
+    struct cloze_answer *first, *second;
+    struct cloze_engine_options options = {.cache_folder = cache, .kv_tokens = 512};
+    struct cloze_request request = {.prompt = "ABC",
+                                    .own_sampling = true,
+                                    .temperature = 1,
+                                    .has_seed = true,
+                                    .seed = 11,
+                                    .max_tokens = 40};
+    struct cz_request same = request_of("ABC");
+    struct cz_buffer pieces = {0};
+    char *expected = answer(&same, NULL);
+    ASSERT_OK(cloze_engine_open(test_file("models/llama"), &options, &public_engine, &error));
+    ASSERT_OK(cloze_engine_ask(public_engine, &request, &first, &error));
+    ASSERT_OK(cloze_engine_ask(public_engine, &request, &second, &error));
+    for (const char *text; (text = cloze_answer_next(first));)
+        cz_buffer_append_text(&pieces, text);
+    ASSERT_OK(cloze_answer_status(first, &error));
+    assert_string_equal(cz_buffer_text(&pieces), expected);
+    assert_string_equal(cloze_answer_text(second), expected);
+    assert_string_not_equal(cloze_answer_finish_reason(second), "error");
+    unsigned prompt_tokens, answer_tokens;
+    cloze_answer_usage(second, &prompt_tokens, &answer_tokens);
+    assert_int_equal(prompt_tokens, 3);
+    assert_true(answer_tokens > 0);
+    cloze_answer_close(first);
+    cloze_answer_close(second);
+    request.type = "int";
+    request.regex = "a";
+    ASSERT_FAILS(cloze_engine_ask(public_engine, &request, &first, &error), CLOZE_INVALID,
+                 "exclude");
+    cloze_engine_close(public_engine);
+    cz_buffer_free(&pieces);
+    free(expected);
+}
+
 static void types_have_constraints(void **state)
 {
     (void)state;
@@ -305,6 +344,7 @@ int main(void)
         cmocka_unit_test(constrained_answers_fit),
         cmocka_unit_test(a_budget_closes_the_answer_and_says_so),
         cmocka_unit_test(what_is_certain_is_not_sampled),
+        cmocka_unit_test(the_public_interface_answers),
         cmocka_unit_test(types_have_constraints),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
