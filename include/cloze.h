@@ -168,7 +168,7 @@ struct cloze_grammar_options {
 
 /* Compiles; equal source and options give the same grammar again, from a cache. error->where is a
  * JSON Pointer into the schema or a line and column. CLOZE_UNSUPPORTED: a keyword or syntax that is
- * refused by name; CLOZE_UNSATISFIABLE: nothing fits; CLOZE_LIMIT: see docs/limits. Any thread. */
+ * refused by name; CLOZE_UNSATISFIABLE: nothing fits; CLOZE_LIMIT: a documented limit. Any thread. */
 CLOZE_API cloze_status cloze_grammar_compile(struct cloze_vocab *vocab, const char *source,
                                              size_t size,
                                              const struct cloze_grammar_options *options,
