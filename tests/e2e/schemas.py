@@ -4,7 +4,7 @@ import json
 import random
 
 KEYS = ["a", "b", "c", "name", "x-y", "é", ""]
-PATTERNS = ["^a", "b$", "^[a-c]+$", "\\d{2,3}", "^(?!x).*$", "é", "^x-", "[^a]"]
+PATTERNS = ["^a", "b$", "^[a-c]+$", "\\d{2,3}", "^(?!x)[\\s\\S]*$", "é", "^x-", "[^a]"]
 STRINGS = ["", "a", "ab", "abc", "x-1", "12", "é", "bb\n", "\"q\"", "😀", "2020-02-29", "a@b.cd"]
 FORMATS = ["date", "ipv4", "uuid", "date-time", "json-pointer", "time"]
 NUMBERS = [0, 1, -1, 2, 3, 10, 1.5, -0.5, 1.0, 100, 1e3, 0.25, -7, 12345678901234567890]
