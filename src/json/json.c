@@ -78,7 +78,7 @@ struct decimal {
 
 static int64_t parse_exponent(struct cz_slice text)
 {
-    const int64_t bound = (int64_t)1 << 60;
+    const int64_t bound = INT64_MAX / 100; /* far beyond any number of digits in memory */
     bool negative = text.size && text.data[0] == '-';
     int64_t value = 0;
     for (size_t i = 0; i < text.size; i++)

@@ -96,26 +96,35 @@ float cz_packed_multiplier(const struct cz_packed *matrix, uint32_t panel)
     return multiplier;
 }
 
+/* Four bits, two bits of step s at byte `at`: planes of half and of a quarter of the steps. */
+static uint8_t nibble_at(const unsigned char *codes, uint32_t at, uint32_t s)
+{
+    return codes[s / 2 * 64 + at] >> (s % 2 * 4) & 15;
+}
+
+static uint8_t pair_at(const unsigned char *codes, uint32_t at, uint32_t s)
+{
+    return codes[s / 4 * 64 + at] >> (s % 4 * 2) & 3;
+}
+
 /* The code at step s, byte j of a row. `codes` points at the block's codes. */
 static uint8_t code_at(enum cz_width width, const unsigned char *codes, uint32_t row, uint32_t s,
                        uint32_t j)
 {
     uint32_t at = row * 4 + j;
-    uint8_t nibble = codes[s / 2 * 64 + at] >> (s % 2 * 4) & 15;
-    uint8_t pair = codes[s / 4 * 64 + at] >> (s % 4 * 2) & 3;
     switch (width) {
     case CZ_WIDTH_2:
-        return pair;
+        return pair_at(codes, at, s);
     case CZ_WIDTH_3:
-        return (uint8_t)(pair | (codes[128 + at] >> s & 1) << 2);
+        return (uint8_t)(pair_at(codes, at, s) | (codes[128 + at] >> s & 1) << 2);
     case CZ_WIDTH_4:
-        return nibble;
+        return nibble_at(codes, at, s);
     case CZ_WIDTH_4_TABLE:
-        return CZ_PACKED_TABLE[nibble];
+        return CZ_PACKED_TABLE[nibble_at(codes, at, s)];
     case CZ_WIDTH_5:
-        return (uint8_t)(nibble | (codes[256 + at] >> s & 1) << 4);
+        return (uint8_t)(nibble_at(codes, at, s) | (codes[256 + at] >> s & 1) << 4);
     case CZ_WIDTH_6:
-        return (uint8_t)(nibble | (codes[256 + s / 4 * 64 + at] >> (s % 4 * 2) & 3) << 4);
+        return (uint8_t)(nibble_at(codes, at, s) | pair_at(codes + 256, at, s) << 4);
     default:
         return codes[s * 64 + at];
     }

@@ -177,8 +177,8 @@ static void assert_starts(const char *text, const char *start)
 
 static void assert_has(const char *text, const char *part)
 {
-    if (!strstr(text, part))
-        fail_msg("expected '%s' in '%.1000s'", part, text);
+    if (!text || !strstr(text, part))
+        fail_msg("expected '%s' in '%.1000s'", part, text ? text : "(nothing)");
 }
 
 #define CALL(headers, length, body)                                                                \
