@@ -11,7 +11,7 @@
 
 #include <stdio.h>
 
-enum { END = UINT32_MAX };
+#define END UINT32_MAX /* peek() at the end of the text; no code point */
 
 struct parser {
     struct cz_tree tree;
