@@ -1,8 +1,9 @@
 """Forced runs are spelled as the tokenizer itself would: over the walks of many schemas, the tokens
-of the whole text equal the tokenizer's own encoding of it. Needs tokenizer.json files: a list of
-paths in CLOZE_TEST_TOKENIZERS, separated by colons."""
+of the whole text equal the tokenizer's own encoding of it. Needs tokenizer.json files:
+tokenizers/*/tokenizer.json in CLOZE_TEST_DATA."""
 import json
 import os
+import pathlib
 import random
 
 import pytest
@@ -15,10 +16,11 @@ WANTED = 10000
 
 
 def paths():
-    return [path for path in os.environ.get("CLOZE_TEST_TOKENIZERS", "").split(":") if path]
+    data = pathlib.Path(os.environ.get("CLOZE_TEST_DATA", "/nonexistent"))
+    return sorted(map(str, data.glob("tokenizers/*/tokenizer.json")))
 
 
-@pytest.mark.skipif(not paths(), reason="CLOZE_TEST_TOKENIZERS is not set")
+@pytest.mark.skipif(not paths(), reason="CLOZE_TEST_DATA has no tokenizers")
 @pytest.mark.parametrize("path", paths())
 def test_forced_runs_are_canonical(path, long_run):
     tokenizer, vocab = Tokenizer.from_file(path), Vocab(path)
