@@ -103,6 +103,15 @@ static size_t sure_end(struct cz_machine *machine, struct cz_slice text, size_t 
     return text.size;
 }
 
+/* Whether the token's bytes stand at this place of the text: a tokenizer may add some of its own, such
+ * as SentencePiece's blank before a text. */
+static bool stands_at(const struct cz_vocab *vocab, uint32_t token, struct cz_slice text, size_t at)
+{
+    struct cz_slice bytes = cz_vocab_token(vocab, token);
+    return bytes.size && bytes.size <= text.size - at &&
+           memcmp(bytes.data, text.data + at, bytes.size) == 0;
+}
+
 /* Drops the tokens of the context and the unsure ones; how many are left in `ids`. */
 static size_t keep_sure(struct cz_matcher *matcher, uint32_t *ids, size_t count, size_t context,
                         size_t begin, const struct cz_threads *threads)
@@ -110,7 +119,7 @@ static size_t keep_sure(struct cz_matcher *matcher, uint32_t *ids, size_t count,
     const struct cz_vocab *vocab = matcher->machine->vocab;
     struct cz_slice text = cz_slice_of(matcher->text.data + begin, matcher->text.size - begin);
     size_t at = 0, first = 0, unsure = 0;
-    for (; first < count && at < context; first++)
+    for (; first < count && at < context && stands_at(vocab, ids[first], text, at); first++)
         at += cz_vocab_token(vocab, ids[first]).size;
     if (at != context)
         return 0; /* the tokenizer would join the forced text with what was accepted */
@@ -118,7 +127,7 @@ static size_t keep_sure(struct cz_matcher *matcher, uint32_t *ids, size_t count,
     for (size_t i = 0; i < unsure_from; i++)
         unsure += cz_vocab_token(vocab, ids[i]).size;
     size_t end = sure_end(matcher->machine, text, unsure, threads), kept = 0;
-    for (size_t i = first; i < count; i++) {
+    for (size_t i = first; i < count && stands_at(vocab, ids[i], text, at); i++) {
         at += cz_vocab_token(vocab, ids[i]).size;
         if (at > end)
             break;

@@ -55,7 +55,10 @@ def follow(matcher, tokenizer, chooser, wrong):
             if own[:len(taken)] != taken and not matcher.finished():
                 wrong.append((matcher.text(), taken, own))
         else:
-            token = chooser.choice(matcher.mask())
+            allowed = matcher.mask()
+            if not allowed and matcher.accepting():
+                break  # a tokenizer.json does not say which token ends an answer
+            token = chooser.choice(allowed)
             assert matcher.accept(token)
             taken.append(token)
             text = tokenizer.decode(taken, skip_special_tokens=False)
