@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from conftest import MODEL, ROOT
-from service import serve
+from serving import serving
 
 # What stands for itself only by form. Order matters: longer forms first.
 FORMS = [
@@ -49,8 +49,9 @@ def environment(cloze, tmp_path_factory):
     folder = tmp_path_factory.mktemp("readme")
     os.symlink(cloze.program, folder / "cloze")
     path = f"{folder}:{ROOT}/.venv/bin:{os.environ['PATH']}"
-    with serve(cloze.program, ROOT / "examples/character") as url:
-        yield {"url": url, "env": {**os.environ, "PATH": path, "COLUMNS": "100"}}
+    with serving(cloze.program, ROOT / "examples/character") as server:
+        yield {"url": server.url, "env": {**os.environ, "PATH": path, "COLUMNS": "100"}}
+        assert server.stop() == 0
 
 
 README = list(blocks((ROOT / "README.md").read_text()))
