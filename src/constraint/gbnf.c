@@ -123,7 +123,8 @@ static uint32_t read_hex(struct parser *parser, unsigned digits)
 static uint32_t read_escape(struct parser *parser)
 {
     char c = peek(parser);
-    parser->at++;
+    if (parser->at < parser->text.size)
+        parser->at++;
     switch (c) {
     case 'x':
         return read_hex(parser, 2);

@@ -88,6 +88,13 @@ static char peek(const struct parser *parser)
     return peek_at(parser, 0);
 }
 
+/* Past what was peeked at; never past the end, where an escape may have been cut off. */
+static void advance(struct parser *parser, size_t count)
+{
+    size_t left = parser->text.size - parser->at;
+    parser->at += count < left ? count : left;
+}
+
 static bool accept(struct parser *parser, const char *text)
 {
     size_t size = strlen(text);
@@ -210,8 +217,8 @@ static void read_string(struct parser *parser, struct cz_buffer *out)
         unsigned digits = escape == 'x' ? 2 : escape == 'u' ? 4 : escape == 'U' ? 8 : 0;
         const char *known = digits || !escape ? NULL : memchr(escapes, escape, sizeof escapes - 1);
         uint32_t code = 0;
-        parser->at++;
-        for (unsigned i = 0; i < digits; i++, parser->at++) {
+        advance(parser, 1);
+        for (unsigned i = 0; i < digits; i++, advance(parser, 1)) {
             char hex[2] = {peek(parser), 0};
             if (!hex[0] || !strchr("0123456789abcdefABCDEF", hex[0]))
                 malformed(parser, "a hexadecimal digit is expected");
@@ -289,7 +296,7 @@ static struct cz_tree_node *read_regex(struct parser *parser)
             malformed(parser, "a regular expression without its closing slash");
             return NULL;
         }
-        parser->at += peek(parser) == '\\' ? 2 : 1;
+        advance(parser, peek(parser) == '\\' ? 2 : 1);
     }
     struct cz_slice pattern = {parser->text.data + start, parser->at - start};
     for (parser->at++;; parser->at++) {
