@@ -626,6 +626,15 @@ static bool is_edge(const struct cz_regex_node *node, bool behind)
            is_any_set(node->first);
 }
 
+/* Nothing follows a match, as in `...$`: it is text when the pattern's own sets are. */
+static bool ends_at_edge(const struct cz_regex_node *tree)
+{
+    const struct cz_regex_node *last = tree->kind == CZ_REGEX_CONCAT ? tree->first : NULL;
+    while (last && last->next)
+        last = last->next;
+    return last && is_edge(last, false);
+}
+
 /* `^...$`, `^...` and `...$` without other assertions, which most patterns are, need no contexts.
  */
 static bool compile_edges(struct compiler *compiler, struct cz_regex_node *tree, bool search,
@@ -693,6 +702,8 @@ cloze_status cz_regex_parse(struct cz_expr_store *store, struct cz_slice pattern
     compiler->store = store;
     compiler->error = error;
     *out = compile_whole(compiler, tree, options->search);
+    if (options->search && !ends_at_edge(tree)) /* what follows a match is text too */
+        *out = cz_expr_and(store, CZ_EXPR_TEXT, *out);
     status = compiler->status ? compiler->status : cz_expr_status(store, error);
     cz_arena_free(&compiler->arena);
 out:

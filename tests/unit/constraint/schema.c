@@ -97,6 +97,9 @@ static void acceptance_follows_the_standard(void **state)
         {"{\"type\": \"string\", \"minLength\": 2, \"maxLength\": 3}",
          {"\"ab\"", "\"\\u00e9x\"", "\"\\ud83d\\ude00a\"", "\"äöü\""}, {"\"a\"", "\"abcd\"", "\"\\ud83d\\ude00\""}},
         {"{\"type\": \"string\", \"pattern\": \"^a+b\"}", {"\"aab\"", "\"abz\"", "\"\\u0061b\""}, {"\"b\"", "\"xab\""}},
+        {"{\"pattern\": \"a\"}", {"\"xaé\"", "\"éa\""}, {"\"a\xcc\xf2\"", "\"a\xc0\x80\"", "\"\xcc\x61\""}},
+        {"{\"patternProperties\": {\"^a\": true}, \"additionalProperties\": false}",
+         {"{\"aé\": 1}"}, {"{\"a\xcc\": 1}"}},
         {"{\"properties\": {\"a\": {\"type\": \"integer\"}, \"b\": true}, \"required\": [\"a\"], "
          "\"additionalProperties\": false}",
          {"{\"a\": 1}", "{\"b\": null, \"a\": 1}", "{\"\\u0061\":2}", "3"},
