@@ -6,6 +6,9 @@
  * token by token. One timed window per token holds computing the mask and accepting the token;
  * compiling has a window of its own, from schema text to a grammar. What lies between the windows
  * is timed as well, as parsing; the rest of the process's time is reported as unaccounted.
+ *
+ * Every schema runs once, cold: no grammar is kept. Only a window that would be the largest of all
+ * is measured in two more cold runs, and counts for the maximum with the smallest of the three.
  */
 #include "cli/mask_tools.h"
 #include "cli/verb.h"
@@ -19,13 +22,25 @@ enum verdict { PASSING, COMPILE_ERROR, VALID_REJECTED, INVALID_ACCEPTED, CRASH, 
 static const char *const class_names[CLASSES] = {"passing", "compile_error", "valid_rejected",
                                                  "invalid_accepted", "crash"};
 
+enum { COLD_RUNS = 3 };
+
+/* The mask windows of one schema in order, in ticks. */
+struct windows {
+    uint64_t *ticks; /* [count] */
+    size_t count, capacity;
+};
+
 struct run {
     struct cz_mask_vocab vocab;
     struct cz_grammar_options options;
     FILE *per_schema; /* NULL: none asked for */
     struct cz_times masks, compiles;
+    struct windows windows;    /* of the schema at hand */
+    uint64_t longest_mask;     /* each the smallest of COLD_RUNS */
+    uint64_t longest_compile;
     uint64_t refusing; /* ticks of compiling what was refused */
     double parsing_s;  /* processor time outside the windows that is explained */
+    double repeating_s; /* of the further cold runs */
     uint64_t classes[CLASSES];
     uint64_t schemas;
     uint64_t inconsistent; /* tokens on which mask and accept disagreed: a defect */
@@ -40,8 +55,21 @@ struct outcome {
     size_t instance;          /* the last one judged wrongly, counted from 0 */
     size_t token;             /* how many of its tokens were accepted */
     uint64_t compile;
-    struct cz_times masks;
+    uint64_t masks, masks_sum, masks_maximum; /* how many; ticks */
 };
+
+static void add_window(struct windows *windows, uint64_t ticks)
+{
+    if (windows->count == windows->capacity) {
+        size_t capacity = windows->capacity ? windows->capacity * 2 : 1024;
+        uint64_t *larger = realloc(windows->ticks, capacity * sizeof *larger);
+        if (!larger)
+            return;
+        windows->ticks = larger;
+        windows->capacity = capacity;
+    }
+    windows->ticks[windows->count++] = ticks;
+}
 
 static bool mask_has(struct cz_mask mask, uint32_t token)
 {
@@ -59,8 +87,7 @@ static bool mask_has(struct cz_mask mask, uint32_t token)
 }
 
 /* Feeds the tokens; true when all are accepted and the document may end there. */
-static bool feed(struct run *run, struct cz_matcher *matcher, struct outcome *outcome,
-                 size_t *accepted)
+static bool feed(struct run *run, struct cz_matcher *matcher, size_t *accepted)
 {
     size_t i = 0;
     for (; i < run->ids.count; i++) {
@@ -72,12 +99,7 @@ static bool feed(struct run *run, struct cz_matcher *matcher, struct outcome *ou
         uint64_t looked = cz_ticks();
         bool taken = cz_matcher_accept(matcher, token);
         uint64_t end = cz_ticks();
-        uint64_t spent = (masked - start) + (end - looked);
-        cz_times_add(&run->masks, spent);
-        outcome->masks.count++;
-        outcome->masks.sum += spent;
-        if (spent > outcome->masks.maximum)
-            outcome->masks.maximum = spent;
+        add_window(&run->windows, (masked - start) + (end - looked));
         run->inconsistent += allowed != taken;
         if (!taken)
             break;
@@ -101,7 +123,7 @@ static cloze_status try_instance(struct run *run, struct cz_matcher *matcher,
     cz_matcher_reset(matcher);
     run->parsing_s += cz_cpu_seconds() - before;
     size_t accepted;
-    if (feed(run, matcher, outcome, &accepted) != valid) {
+    if (feed(run, matcher, &accepted) != valid) {
         outcome->verdict = valid ? VALID_REJECTED : INVALID_ACCEPTED;
         outcome->instance = index;
         outcome->token = accepted;
@@ -148,16 +170,80 @@ static cloze_status try_schema(struct run *run, const struct cz_json *file, stru
     outcome->compile = cz_ticks() - start;
     if (refused) {
         outcome->verdict = refused == CLOZE_INTERNAL ? CRASH : COMPILE_ERROR;
-        run->refusing += outcome->compile; /* no part of the compile times */
         goto out;
     }
-    cz_times_add(&run->compiles, outcome->compile);
+    run->windows.count = 0;
     status = try_instances(run, grammar, cz_json_get(file, "tests"), outcome, error);
 out:
     before = cz_cpu_seconds();
     cz_grammar_release(grammar);
     cz_buffer_free(&schema);
     run->parsing_s += cz_cpu_seconds() - before;
+    return status;
+}
+
+/* What a first run took goes to the distributions. */
+static void account(struct run *run, struct outcome *outcome)
+{
+    if (outcome->verdict == COMPILE_ERROR || outcome->verdict == CRASH) {
+        run->windows.count = 0;
+        run->refusing += outcome->compile; /* no part of the compile times */
+        return;
+    }
+    cz_times_add(&run->compiles, outcome->compile);
+    outcome->masks = run->windows.count;
+    for (size_t i = 0; i < run->windows.count; i++) {
+        uint64_t ticks = run->windows.ticks[i];
+        cz_times_add(&run->masks, ticks);
+        outcome->masks_sum += ticks;
+        if (ticks > outcome->masks_maximum)
+            outcome->masks_maximum = ticks;
+    }
+}
+
+static uint64_t largest(const struct windows *windows)
+{
+    uint64_t maximum = 0;
+    for (size_t i = 0; i < windows->count; i++)
+        maximum = windows->ticks[i] > maximum ? windows->ticks[i] : maximum;
+    return maximum;
+}
+
+/* Runs the schema again, cold, and keeps the smaller time of every position. */
+static cloze_status repeat(struct run *run, const struct cz_json *file, struct windows *shortest,
+                           uint64_t *compile, struct cloze_error *error)
+{
+    struct outcome again = {0};
+    cloze_status status = try_schema(run, file, &again, error);
+    *compile = again.compile < *compile ? again.compile : *compile;
+    for (size_t i = 0; i < shortest->count && i < run->windows.count; i++) {
+        if (run->windows.ticks[i] < shortest->ticks[i])
+            shortest->ticks[i] = run->windows.ticks[i];
+    }
+    return status;
+}
+
+static cloze_status confirm_longest(struct run *run, const struct cz_json *file,
+                                    const struct outcome *outcome, struct cloze_error *error)
+{
+    bool refused = outcome->verdict == COMPILE_ERROR || outcome->verdict == CRASH;
+    if (refused || (outcome->masks_maximum <= run->longest_mask &&
+                    outcome->compile <= run->longest_compile))
+        return CLOZE_OK;
+    double before = cz_cpu_seconds(), parsing_s = run->parsing_s;
+    struct windows shortest = run->windows;
+    uint64_t compile = outcome->compile, inconsistent = run->inconsistent;
+    cloze_status status = CLOZE_OK;
+    run->windows = (struct windows){0};
+    for (int i = 1; i < COLD_RUNS && !status; i++)
+        status = repeat(run, file, &shortest, &compile, error);
+    uint64_t mask = largest(&shortest);
+    run->longest_mask = mask > run->longest_mask ? mask : run->longest_mask;
+    run->longest_compile = compile > run->longest_compile ? compile : run->longest_compile;
+    free(shortest.ticks);
+    run->inconsistent = inconsistent;
+    run->parsing_s = parsing_s;
+    run->repeating_s += cz_cpu_seconds() - before;
     return status;
 }
 
@@ -178,9 +264,9 @@ static void write_outcome(struct run *run, const char *path, const struct outcom
         cz_json_write_member_int(&writer, "token", (int64_t)outcome->token);
     }
     cz_json_write_fixed(&writer, "compile_us", (double)outcome->compile * us);
-    cz_json_write_member_int(&writer, "masks", (int64_t)outcome->masks.count);
-    cz_json_write_fixed(&writer, "mask_us_total", (double)outcome->masks.sum * us);
-    cz_json_write_fixed(&writer, "mask_us_max", (double)outcome->masks.maximum * us);
+    cz_json_write_member_int(&writer, "masks", (int64_t)outcome->masks);
+    cz_json_write_fixed(&writer, "mask_us_total", (double)outcome->masks_sum * us);
+    cz_json_write_fixed(&writer, "mask_us_max", (double)outcome->masks_maximum * us);
     cz_json_end_object(&writer);
     fprintf(run->per_schema, "%s\n", cz_buffer_text(&line));
     cz_buffer_free(&line);
@@ -191,27 +277,31 @@ static cloze_status try_file(struct run *run, const char *path, struct cloze_err
     struct cz_arena arena = {0};
     struct cz_buffer source = {0};
     struct cz_json *file = NULL;
-    struct outcome *outcome = calloc(1, sizeof *outcome);
+    struct outcome outcome = {0};
     double before = cz_cpu_seconds();
-    cloze_status status =
-        outcome ? cz_file_read(path, &source, error) : cz_fail_memory(error, "an outcome");
+    cloze_status status = cz_file_read(path, &source, error);
     if (!status)
         status = cz_json_parse(&arena, cz_buffer_slice(&source), NULL, &file, error);
     if (!status && !cz_json_get(file, "schema"))
         status = cz_fail(error, CLOZE_INVALID, NULL, "no member \"schema\": not a MaskBench file");
     run->parsing_s += cz_cpu_seconds() - before;
     if (!status)
-        status = try_schema(run, file, outcome, error);
+        status = try_schema(run, file, &outcome, error);
+    before = cz_cpu_seconds();
+    if (!status)
+        account(run, &outcome);
+    run->parsing_s += cz_cpu_seconds() - before;
+    if (!status)
+        status = confirm_longest(run, file, &outcome, error);
     before = cz_cpu_seconds();
     if (status) {
         cz_error_at(error, path);
     } else {
         run->schemas++;
-        run->classes[outcome->verdict]++;
+        run->classes[outcome.verdict]++;
         if (run->per_schema)
-            write_outcome(run, path, outcome);
+            write_outcome(run, path, &outcome);
     }
-    free(outcome);
     cz_buffer_free(&source);
     cz_arena_free(&arena);
     run->parsing_s += cz_cpu_seconds() - before;
@@ -224,7 +314,7 @@ static void write_result(const struct run *run, double cpu_s)
     struct cz_json_writer writer = {.out = &line};
     double windows =
         (double)(run->masks.sum + run->compiles.sum + run->refusing) * cz_tick_us() / 1e6;
-    double explained = windows + run->parsing_s;
+    double explained = windows + run->parsing_s + run->repeating_s;
     cz_json_begin_object(&writer);
     cz_json_write_member_int(&writer, "schemas", (int64_t)run->schemas);
     cz_json_write_member_int(&writer, "passing", (int64_t)run->classes[PASSING]);
@@ -238,6 +328,7 @@ static void write_result(const struct run *run, double cpu_s)
     cz_json_write_key(&writer, "compile_us");
     cz_times_write(&run->compiles, &writer);
     cz_json_write_fixed(&writer, "parsing_s", run->parsing_s);
+    cz_json_write_fixed(&writer, "repeating_s", run->repeating_s);
     cz_json_write_fixed(&writer, "cpu_s", cpu_s);
     cz_json_write_fixed(&writer, "unaccounted_s", cpu_s > explained ? cpu_s - explained : 0);
     cz_json_write_fixed(&writer, "rss_mb", cz_peak_rss_mb());
@@ -296,11 +387,14 @@ static cloze_status run_bench_masks(struct cz_arguments *arguments, struct cloze
         status = cz_fail_errno(error, per_schema, "write");
     if (!status)
         status = run_files(run, arguments, error);
+    run->masks.maximum = run->longest_mask;
+    run->compiles.maximum = run->longest_compile;
     if (!status)
         write_result(run, cz_cpu_seconds() - before);
     if (run->per_schema && fclose(run->per_schema) && !status)
         status = cz_fail_errno(error, per_schema, "write");
     cz_ids_free(&run->ids);
+    free(run->windows.ticks);
     cz_buffer_free(&run->text);
     cz_mask_vocab_close(&run->vocab);
     free(run);

@@ -11,6 +11,8 @@
 #include <sys/resource.h>
 #include <time.h>
 
+/* Tools compile each schema once, or to time it again: no grammar is kept. */
+enum { KEEP_NOTHING = 1 };
 enum { BYTE_TOKENS = 256, BYTE_END = 256, MAXIMUM_PATHS = 1 << 20, MAXIMUM_FOLDERS = 16 };
 
 /* ---- Vocabulary ---- */
@@ -41,7 +43,8 @@ static cloze_status open_bytes(struct cz_mask_vocab *out, struct cloze_error *er
                                        .logits_width = BYTE_TOKENS + 1,
                                        .tokens = tokens,
                                        .end_ids = &end,
-                                       .end_count = 1};
+                                       .end_count = 1,
+                                       .cache_bytes = KEEP_NOTHING};
     return cz_vocab_create(&options, &out->vocab, error);
 }
 
@@ -80,7 +83,8 @@ static cloze_status open_tokenizer(struct cz_mask_vocab *out, const char *path,
                                        .end_ids = source->stop_ids,
                                        .end_count = source->stop_count,
                                        .encode = encode_for_vocab,
-                                       .encode_context = out->tokenizer};
+                                       .encode_context = out->tokenizer,
+                                       .cache_bytes = KEEP_NOTHING};
     return cz_vocab_create(&options, &out->vocab, error);
 }
 
