@@ -197,12 +197,12 @@ struct cz_dump_options {
 cloze_status cz_value_dump_json(struct cz_render *render, const struct cz_value *value,
                                 const struct cz_dump_options *options, struct cz_value *out);
 
-/* ---- Failing (render.c): at the node being evaluated ---- */
+/* ---- Failing (evaluate.c): at the node being evaluated ---- */
 cloze_status cz_template_fail(struct cz_render *render, cloze_status code, const char *format, ...)
     CZ_PRINTF(3, 4);
 cloze_status cz_template_memory(struct cz_render *render);
 
-/* ---- Calling (render.c) ---- */
+/* ---- Calling (evaluate.c) ---- */
 cloze_status cz_value_call(struct cz_render *render, const struct cz_value *callee,
                            const struct cz_arguments *arguments, struct cz_value *out);
 /* Puts arguments in the order of the builtin's parameters and runs it. */
