@@ -398,6 +398,8 @@ static void convert_task(void *context, struct cz_worker *worker)
     }
     free(scratch.memory);
     cz_worker_barrier(worker);
+    if (making->progress && worker->index == 0)
+        making->progress(making->context, making->done, making->items);
     size_t bytes = making->size - making->data_position;
     uint32_t pieces = (uint32_t)((bytes + CZ_PACKED_PIECE - 1) / CZ_PACKED_PIECE);
     for (struct cz_range range; cz_worker_take(worker, pieces, GRAIN, &range);)
