@@ -109,41 +109,53 @@ static void close_work(struct work *work)
 
 /* ---- check ---- */
 
-static void print_value(const struct cz_json *value, unsigned depth)
+/* The lists of a report, as people read them; empty ones are left out. */
+static const struct heading {
+    const char *key, *text;
+    bool inline_list; /* words in a line, not places one below the other */
+} headings[] = {
+    {"enforced", "Enforced", true},
+    {"unsatisfiable", "Unsatisfiable parts, which no answer will hold", false},
+    {"unenforced", "Not enforced", false},
+    {"ignored", "Ignored, as this draft asks", false},
+    {"unknown_formats", "Formats that no draft defines, taken as annotations", true},
+    {"closed", "Objects that generation closes to undeclared keys", false},
+    {"annotations", "Annotations, which allow and forbid nothing", false},
+    {"warnings", "Warnings", false},
+};
+
+static void print_list(const struct heading *heading, const struct cz_json *list)
 {
-    struct cz_buffer text = {0};
-    struct cz_json_writer writer = {.out = &text, .style = CZ_JSON_SPACED};
-    if (value->kind == CZ_JSON_OBJECT || value->kind == CZ_JSON_ARRAY) {
-        printf("%s\n", value->count ? "" : " none");
-        CZ_JSON_EACH(item, value)
-        {
-            struct cz_slice key = cz_json_key(item);
-            printf("%*s%.*s%s", (int)depth * 2 + 2, "", (int)key.size, key.data ? key.data : "",
-                   key.data ? ":" : "-");
-            print_value(item, depth + 1);
-        }
+    bool first = true;
+    if (!list || !list->count)
         return;
+    printf("%s:", heading->text);
+    CZ_JSON_EACH(item, list)
+    {
+        struct cz_slice text = item->text.size ? item->text : CZ_SLICE("(the root)");
+        const char *before = !heading->inline_list ? "\n  " : first ? " " : ", ";
+        printf("%s%.*s", before, CZ_SLICE_ARG(text));
+        first = false;
     }
-    if (value->kind == CZ_JSON_STRING)
-        cz_buffer_append_slice(&text, value->text);
-    else
-        cz_json_write_value(&writer, value);
-    printf(" %s\n", cz_buffer_text(&text));
-    cz_buffer_free(&text);
+    putchar('\n');
 }
 
 static cloze_status print_report(const struct work *work, struct cloze_error *error)
 {
     struct cz_arena arena = {0};
     struct cz_json *report = NULL;
+    struct cz_slice draft = {0};
+    double bytes = 0, microseconds = 0;
     cloze_status status =
         cz_json_parse(&arena, cz_grammar_report(work->grammar), NULL, &report, error);
     if (!status) {
-        CZ_JSON_EACH(item, report)
-        {
-            printf("%.*s:", (int)item->key_size, item->key);
-            print_value(item, 0);
-        }
+        cz_json_string(cz_json_get(report, "draft"), &draft);
+        cz_json_double(cz_json_get(report, "bytes"), &bytes);
+        cz_json_double(cz_json_get(report, "microseconds"), &microseconds);
+        printf("Draft %.*s, compiled in %.0f microseconds to %.1f kB.\n", CZ_SLICE_ARG(draft),
+               microseconds, bytes / 1000);
+        for (size_t i = 0; i < sizeof headings / sizeof *headings; i++)
+            print_list(&headings[i], cz_json_get(report, headings[i].key));
     }
     cz_arena_free(&arena);
     return status;

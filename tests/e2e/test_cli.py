@@ -1,4 +1,5 @@
 """What every command shares: help, suggestions, exit statuses, completion, the manual page."""
+import json
 import re
 import shutil
 import subprocess
@@ -110,3 +111,34 @@ def test_the_manual_page_names_every_command_and_formats_cleanly(cloze):
         process = subprocess.run(["groff", "-man", "-ww", "-z"], input=page, text=True,
                                  capture_output=True)
         assert process.stderr == ""
+
+
+@pytest.fixture()
+def schema(tmp_path):
+    path = tmp_path / "schema.json"
+    path.write_text(json.dumps({
+        "properties": {"name": {"type": "string", "maxLenght": 3}, "odd": {"enum": [1], "type": "null"}},
+        "required": ["name"]}))
+    return path
+
+
+def test_schema_check_tells_what_a_person_should_know(cloze, schema):
+    lines = cloze("schema", "check", schema).stdout.splitlines()
+    assert lines[0].startswith("Draft 2020-12, compiled in ")
+    assert "Enforced: properties, required, type, enum" in lines
+    assert lines[lines.index("Unsatisfiable parts, which no answer will hold:") + 1] == "  /properties/odd"
+    assert "  /properties/name/maxLenght: no keyword has this name; did you mean 'maxLength'?" in lines
+
+
+def test_schema_check_tells_machines_the_same(cloze, schema):
+    report = json.loads(cloze("schema", "check", schema, "-o", "json").stdout)
+    assert report["closed"] == [""] and report["unsatisfiable"] == ["/properties/odd"]
+
+
+@pytest.mark.parametrize("instance,accepted", [('{"name": "a", "more": 1}', True), ('{"name": 1}', False),
+                                               ('{"name": "a"', False), ('{"name": "a"} {}', False)])
+def test_schema_accept_judges_a_document(cloze, schema, tmp_path, instance, accepted):
+    (tmp_path / "instance.json").write_text(instance + "\n")
+    process = cloze("schema", "accept", schema, tmp_path / "instance.json", check=False)
+    assert (process.returncode == 0) == accepted
+    assert process.stdout == "accepted\n" if accepted else "not accepted" in process.stderr
