@@ -90,8 +90,9 @@ struct cloze_vocab;
 struct cloze_grammar;
 struct cloze_matcher;
 
-/* The tokenizer's own encoding of `text`, no special tokens added: writes at most `capacity` ids
- * and returns how many there are in all. Called from any thread. */
+/* The tokenizer's own encoding of `text` as a part of an answer: no special tokens added, and not
+ * the blank that SentencePiece puts before a whole text. Writes at most `capacity` ids and returns
+ * how many there are in all. Called from any thread. */
 typedef size_t cloze_encode_function(void *context, const char *text, size_t size, uint32_t *ids,
                                      size_t capacity);
 
@@ -119,7 +120,7 @@ CLOZE_API void cloze_vocab_free(struct cloze_vocab *vocab); /* NULL is fine */
 CLOZE_API uint32_t cloze_vocab_count(const struct cloze_vocab *vocab);
 /* 32-bit words of a mask: (logits_width + 31) / 32. */
 CLOZE_API size_t cloze_vocab_mask_words(const struct cloze_vocab *vocab);
-/* The tokens of a text: writes at most `capacity` and returns how many there are; 0 when the
+/* The tokens of an answer's text, as cloze_encode_function: writes at most `capacity` and returns how many there are; 0 when the
  * vocabulary was made without an encode function. */
 CLOZE_API size_t cloze_vocab_encode(const struct cloze_vocab *vocab, const char *text, size_t size,
                                     uint32_t *ids, size_t capacity);

@@ -17,11 +17,14 @@ enum { BYTE_TOKENS = 256, BYTE_END = 256, MAXIMUM_PATHS = 1 << 20, MAXIMUM_FOLDE
 
 /* ---- Vocabulary ---- */
 
+/* Documents are answers: nothing is put before them. */
+static const struct cz_encode_options in_answer = {.continues = true};
+
 static size_t encode_for_vocab(void *context, struct cz_slice text, uint32_t *ids, size_t capacity)
 {
     struct cz_ids found = {0};
     size_t count = 0;
-    if (!cz_tokenizer_encode(context, text, NULL, &found, NULL)) {
+    if (!cz_tokenizer_encode(context, text, &in_answer, &found, NULL)) {
         count = found.count;
         for (size_t i = 0; i < count && i < capacity; i++)
             ids[i] = found.ids[i];
@@ -111,7 +114,7 @@ cloze_status cz_mask_vocab_encode(const struct cz_mask_vocab *vocab, struct cz_s
 {
     ids->count = 0;
     if (vocab->tokenizer)
-        return cz_tokenizer_encode(vocab->tokenizer, text, NULL, ids, error);
+        return cz_tokenizer_encode(vocab->tokenizer, text, &in_answer, ids, error);
     for (size_t i = 0; i < text.size; i++)
         cz_ids_append(ids, (unsigned char)text.data[i]);
     return ids->failed ? cz_fail_memory(error, "the tokens of a document") : CLOZE_OK;

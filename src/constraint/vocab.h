@@ -6,8 +6,8 @@
 
 #include "base/slice.h"
 
-/* The tokenizer's own encoding of `text` (plain text, no specials added): writes at most `capacity`
- * ids and returns how many there are. Called from any thread. */
+/* The tokenizer's own encoding of `text` (plain text in mid-sentence: no specials added, nothing put
+ * before it): writes at most `capacity` ids and returns how many there are. Called from any thread. */
 typedef size_t cz_encode_function(void *context, struct cz_slice text, uint32_t *ids,
                                   size_t capacity);
 

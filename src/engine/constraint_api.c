@@ -44,9 +44,10 @@ static struct cz_matcher *inner_matcher(const struct cloze_matcher *matcher)
 static size_t encode_with_tokenizer(const struct cz_tokenizer *tokenizer, struct cz_slice text,
                                     uint32_t *ids, size_t capacity)
 {
+    static const struct cz_encode_options options = {.continues = true};
     struct cz_ids found = {0};
     size_t count = 0;
-    if (cz_tokenizer_encode(tokenizer, text, NULL, &found, NULL) == CLOZE_OK) {
+    if (cz_tokenizer_encode(tokenizer, text, &options, &found, NULL) == CLOZE_OK) {
         count = found.count;
         memcpy(ids, found.ids, (count < capacity ? count : capacity) * sizeof *ids);
     }

@@ -6,13 +6,15 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* The tokenizer's own encoding of plain text, for the constraint engine's canonical runs. */
+/* The tokenizer's own encoding of plain text that goes on with an answer, for canonical runs. */
 static size_t encode_plain(void *context, struct cz_slice text, uint32_t *ids, size_t capacity)
 {
+    static const struct cz_encode_options options = {.continues = true};
     const struct cz_engine *engine = context;
     struct cz_ids list = {0};
     size_t count = 0;
-    if (cz_tokenizer_encode(engine->tokenizer, text, NULL, &list, NULL) == CLOZE_OK && !list.failed)
+    if (cz_tokenizer_encode(engine->tokenizer, text, &options, &list, NULL) == CLOZE_OK &&
+        !list.failed)
         count = list.count;
     if (count)
         memcpy(ids, list.ids, (count < capacity ? count : capacity) * sizeof *ids);
@@ -175,14 +177,14 @@ static double or_zero(double value)
     return isnan(value) ? 0 : value;
 }
 
-/* As in transformers, nothing is drawn unless do_sample says so; GGUF files have no such key, there a
- * temperature says it. */
+/* As in transformers, nothing is drawn unless do_sample says so; GGUF files have no such key, there
+ * a temperature says it. */
 void cz_engine_sampling(const struct cz_engine *engine, struct cz_sampling *sampling)
 {
     const struct cz_generation_defaults *defaults = &engine->model->defaults;
     bool gguf = strcmp(engine->model->format, "gguf") == 0;
-    bool draws = defaults->has_do_sample ? defaults->do_sample
-                                         : gguf && !isnan(defaults->temperature);
+    bool draws =
+        defaults->has_do_sample ? defaults->do_sample : gguf && !isnan(defaults->temperature);
     *sampling = (struct cz_sampling){
         .top_k = defaults->top_k,
         .top_p = or_zero(defaults->top_p),

@@ -83,14 +83,16 @@ static cloze_status prepend(struct cz_slice *text, struct cz_slice content, stru
 }
 
 cloze_status cz_normalize(const struct cz_tokenizer *tokenizer, struct cz_slice text,
-                          struct cz_buffer buffers[2], struct cz_slice *out,
+                          enum cz_place place, struct cz_buffer buffers[2], struct cz_slice *out,
                           struct cloze_error *error)
 {
     cloze_status status = CLOZE_OK;
     for (uint32_t i = 0; !status && i < tokenizer->tables->normalizer_count; i++) {
         const struct cz_normalize_step *step = &tokenizer->normalizers[i];
         struct cz_buffer *free_one = &buffers[buffers[0].size && text.data == buffers[0].data];
-        if (step->table->kind == CZ_NORMALIZE_PREPEND)
+        if (step->table->kind == CZ_NORMALIZE_PREPEND && place == CZ_PLACE_CONTINUES)
+            continue;
+        else if (step->table->kind == CZ_NORMALIZE_PREPEND)
             status = prepend(&text, step->table->content, free_one, error);
         else if (step->table->kind == CZ_NORMALIZE_REPLACE)
             status = replace(&text, step, free_one, error);

@@ -84,6 +84,13 @@ void cz_added_trie_free(struct cz_added_trie *trie);
 struct cz_added_match cz_added_find(const struct cz_added_trie *trie, struct cz_slice text,
                                     size_t from, const struct cz_trust *trust);
 
+/* Where a stretch or piece of text stands, which decides about the blank that some put in front. */
+enum cz_place {
+    CZ_PLACE_INSIDE,   /* behind an added token or another piece */
+    CZ_PLACE_FIRST,    /* it begins the whole text */
+    CZ_PLACE_CONTINUES /* it goes on with a text that is not at hand */
+};
+
 /* ---- normalize.c ---- */
 struct cz_normalize_step {
     const struct cz_normalizer *table;
@@ -93,7 +100,7 @@ struct cz_normalize_step {
 /* The normal form of a stretch: `text` itself when nothing changes, else bytes in one of the two
  * buffers. */
 cloze_status cz_normalize(const struct cz_tokenizer *tokenizer, struct cz_slice text,
-                          struct cz_buffer buffers[2], struct cz_slice *out,
+                          enum cz_place place, struct cz_buffer buffers[2], struct cz_slice *out,
                           struct cloze_error *error);
 
 /* ---- split.c ---- */
@@ -102,10 +109,9 @@ struct cz_split_step {
     struct cz_pattern *pattern; /* PATTERN */
 };
 
-/* Splits a stretch with every splitter in turn and encodes the pieces. `first`: the stretch begins
- * the whole text. */
+/* Splits a stretch with every splitter in turn and encodes the pieces. */
 cloze_status cz_split_encode(const struct cz_tokenizer *tokenizer, struct cz_slice stretch,
-                             bool first, struct cz_ids *ids, struct cloze_error *error);
+                             enum cz_place place, struct cz_ids *ids, struct cloze_error *error);
 
 /* ---- the whole ---- */
 struct cz_tokenizer {

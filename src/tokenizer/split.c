@@ -11,7 +11,7 @@ struct splitting {
 };
 
 static cloze_status split_from(struct splitting *splitting, uint32_t step, struct cz_slice piece,
-                               bool first);
+                               enum cz_place place);
 
 /* ---- The end of the line ---- */
 
@@ -54,7 +54,7 @@ struct segments {
     struct splitting *splitting;
     uint32_t step;
     struct cz_slice piece;
-    bool first;
+    enum cz_place place;
     enum cz_split_behavior behavior;
     bool held, held_match;
     size_t start, end; /* of the one held back */
@@ -68,7 +68,7 @@ static cloze_status flush(struct segments *segments)
     struct cz_slice piece = {segments->piece.data + segments->start,
                              segments->end - segments->start};
     return split_from(segments->splitting, segments->step + 1, piece,
-                      segments->first && segments->start == 0);
+                      segments->start == 0 ? segments->place : CZ_PLACE_INSIDE);
 }
 
 static bool joins(const struct segments *segments, bool match)
@@ -129,26 +129,27 @@ static cloze_status split_by(struct segments *segments, const struct cz_pattern 
 /* ---- Blanks ---- */
 
 static bool wants_prefix(const struct cz_splitter *splitter, struct cz_slice piece,
-                         struct cz_slice prefix, bool first)
+                         struct cz_slice prefix, enum cz_place place)
 {
     bool asked = splitter->kind == CZ_SPLIT_PREFIX_SPACE ||
                  splitter->prepend == CZ_PREPEND_ALWAYS ||
-                 (splitter->prepend == CZ_PREPEND_FIRST && first);
-    return asked && (piece.size < prefix.size || memcmp(piece.data, prefix.data, prefix.size) != 0);
+                 (splitter->prepend == CZ_PREPEND_FIRST && place == CZ_PLACE_FIRST);
+    return asked && place != CZ_PLACE_CONTINUES &&
+           (piece.size < prefix.size || memcmp(piece.data, prefix.data, prefix.size) != 0);
 }
 
 static cloze_status prefix_space(struct splitting *splitting, uint32_t step, struct cz_slice piece,
-                                 bool first)
+                                 enum cz_place place)
 {
     struct cz_slice blank = CZ_SLICE(" ");
-    if (!wants_prefix(splitting->tokenizer->splitters[step].table, piece, blank, first))
-        return split_from(splitting, step + 1, piece, first);
+    if (!wants_prefix(splitting->tokenizer->splitters[step].table, piece, blank, place))
+        return split_from(splitting, step + 1, piece, place);
     struct cz_buffer text = {0};
     cz_buffer_append_slice(&text, blank);
     cz_buffer_append_slice(&text, piece);
     cloze_status status = cz_buffer_status(&text, "a piece of text", splitting->error);
     if (!status)
-        status = split_from(splitting, step + 1, cz_buffer_slice(&text), first);
+        status = split_from(splitting, step + 1, cz_buffer_slice(&text), place);
     cz_buffer_free(&text);
     return status;
 }
@@ -167,12 +168,12 @@ static void replace_blanks(struct cz_slice piece, struct cz_slice replacement,
 }
 
 static cloze_status metaspace(struct splitting *splitting, uint32_t step, struct cz_slice piece,
-                              bool first)
+                              enum cz_place place)
 {
     const struct cz_split_step *own = &splitting->tokenizer->splitters[step];
     struct cz_buffer replaced = {0}, text = {0};
     replace_blanks(piece, own->table->pattern, &replaced);
-    if (wants_prefix(own->table, cz_buffer_slice(&replaced), own->table->pattern, first))
+    if (wants_prefix(own->table, cz_buffer_slice(&replaced), own->table->pattern, place))
         cz_buffer_append_slice(&text, own->table->pattern);
     cz_buffer_append_slice(&text, cz_buffer_slice(&replaced));
     cloze_status status = cz_buffer_status(&replaced, "a piece of text", splitting->error);
@@ -182,12 +183,12 @@ static cloze_status metaspace(struct splitting *splitting, uint32_t step, struct
     if (!status && own->table->split) {
         struct segments segments = {.splitting = splitting,
                                     .step = step,
-                                    .first = first,
+                                    .place = place,
                                     .piece = cz_buffer_slice(&text),
                                     .behavior = CZ_SPLIT_MERGED_WITH_NEXT};
         status = split_by(&segments, own->pattern, false);
     } else if (!status) {
-        status = split_from(splitting, step + 1, cz_buffer_slice(&text), first);
+        status = split_from(splitting, step + 1, cz_buffer_slice(&text), place);
     }
     cz_buffer_free(&text);
     return status;
@@ -195,26 +196,26 @@ static cloze_status metaspace(struct splitting *splitting, uint32_t step, struct
 
 /* Recursive in the number of splitters, which the tables bound. */
 static cloze_status split_from(struct splitting *splitting, uint32_t step, struct cz_slice piece,
-                               bool first)
+                               enum cz_place place)
 {
     if (step == splitting->tokenizer->tables->splitter_count)
         return encode_piece(splitting, piece);
     const struct cz_split_step *own = &splitting->tokenizer->splitters[step];
     if (own->table->kind == CZ_SPLIT_METASPACE)
-        return metaspace(splitting, step, piece, first);
+        return metaspace(splitting, step, piece, place);
     if (own->table->kind == CZ_SPLIT_PREFIX_SPACE)
-        return prefix_space(splitting, step, piece, first);
+        return prefix_space(splitting, step, piece, place);
     struct segments segments = {.splitting = splitting,
                                 .step = step,
                                 .piece = piece,
-                                .first = first,
+                                .place = place,
                                 .behavior = own->table->behavior};
     return split_by(&segments, own->pattern, own->table->invert);
 }
 
 cloze_status cz_split_encode(const struct cz_tokenizer *tokenizer, struct cz_slice stretch,
-                             bool first, struct cz_ids *ids, struct cloze_error *error)
+                             enum cz_place place, struct cz_ids *ids, struct cloze_error *error)
 {
     struct splitting splitting = {tokenizer, ids, error};
-    return stretch.size ? split_from(&splitting, 0, stretch, first) : CLOZE_OK;
+    return stretch.size ? split_from(&splitting, 0, stretch, place) : CLOZE_OK;
 }

@@ -247,7 +247,7 @@ static cloze_status build_tries(struct cz_tokenizer *tokenizer, struct cloze_err
         struct cz_slice content = token->content;
         bool normalized = token->normalized && !token->special;
         if (normalized)
-            status = cz_normalize(tokenizer, content, buffers, &content, error);
+            status = cz_normalize(tokenizer, content, CZ_PLACE_FIRST, buffers, &content, error);
         struct cz_added_trie *trie =
             normalized ? &tokenizer->normalized_added : &tokenizer->raw_added;
         if (!status && content.size && !cz_added_trie_add(trie, content, i))

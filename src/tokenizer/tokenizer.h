@@ -27,6 +27,7 @@ struct cz_span {
 
 struct cz_encode_options {
     bool add_special;   /* BOS, EOS as the post-processor says */
+    bool continues;     /* other text stands before: no blank is put in front (SentencePiece's) */
     bool parse_special; /* recognise special tokens anywhere (trusted text) ... */
     const struct cz_span
         *spans; /* ... or only inside these, sorted; NULL: none but parse_special */

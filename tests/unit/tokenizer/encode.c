@@ -148,6 +148,8 @@ static void blanks_and_unknown_characters(void **state)
     open_fixture(&fixture, json);
     assert_string_equal(ids_of(&fixture, "ab  ab", NULL), "5 1 5");
     assert_string_equal(ids_of(&fixture, "ab\xC3\xA9\xC3\xA9" "a", NULL), "5 0 2");
+    const struct cz_encode_options goes_on = {.continues = true};
+    assert_string_equal(ids_of(&fixture, "ab ab", &goes_on), "4 5");
     struct cz_buffer text = {0};
     const uint32_t ids[] = {5, 6, 2};
     ASSERT_OK(cz_tokenizer_decode(fixture.tokenizer, ids, 3, false, &text, &error));
