@@ -2,16 +2,16 @@
  * forced.c - tokens that must come next, as the tokenizer itself would write them.
  *
  * While exactly one byte can follow, bytes are collected and encoded together with the text before
- * them. The last tokens of the result are not sure: if a byte suffix of the collected text begins a
- * longer token that the grammar allows, the tokenizer may yet join what follows with it, and the
- * tokens that cover the suffix are left out.
+ * them. The last tokens of the result are not sure: the tokenizer may yet join the end of the
+ * collected text with what follows, which can change how the bytes before are paired as well. Sure
+ * are the tokens before a place that no token of the vocabulary can cover.
  */
 #include "constraint/matcher_internal.h"
 #include "constraint/vocab_internal.h"
 
 #include <stdlib.h>
 
-enum { FORCED_BYTES = 1024, CONTEXT_TOKENS = 4, UNSURE_TOKENS = 4 };
+enum { FORCED_BYTES = 1024, CONTEXT_TOKENS = 4 };
 
 /* The only byte that can follow in this local: -1 when there are several or none. */
 static int only_byte(struct cz_machine *machine, uint32_t local)
@@ -72,35 +72,37 @@ static void collect_bytes(struct cz_matcher *matcher, struct cz_threads *threads
     }
 }
 
-/* The trie node that stands for these bytes; 0 when no token begins so. */
-static uint32_t find_node(const struct cz_trie *trie, struct cz_slice bytes)
-{
-    uint32_t at = 0;
-    for (size_t i = 0; i < bytes.size; i++) {
-        uint32_t child = at + 1, end = at + trie->nodes[at].skip;
-        while (child < end && trie->nodes[child].byte != (uint8_t)bytes.data[i])
-            child += trie->nodes[child].skip;
-        if (child >= end)
-            return 0;
-        at = child;
-    }
-    return at;
-}
-
-/* Where the sure part of the text ends. */
-static size_t sure_end(struct cz_machine *machine, struct cz_slice text, size_t unsure,
+/* Whether some token that begins at `start` covers the place `end`: one of the text, or one that goes
+ * on behind it in a way that the grammar allows. */
+static bool is_crossed(struct cz_machine *machine, struct cz_slice text, size_t start, size_t end,
                        const struct cz_threads *threads)
 {
-    for (size_t i = unsure; i < text.size; i++) {
-        struct cz_slice suffix = cz_slice_of(text.data + i, text.size - i);
-        uint32_t node = suffix.size <= machine->vocab->longest
-                            ? find_node(&machine->vocab->trie, suffix)
-                            : 0;
-        if (node && machine->vocab->trie.nodes[node].skip > 1 &&
-            cz_mask_goes_on(machine, node, threads))
-            return i;
+    const struct cz_trie *trie = &machine->vocab->trie;
+    uint32_t at = 0;
+    for (size_t i = start; i < text.size; i++) {
+        uint32_t child = at + 1, last = at + trie->nodes[at].skip;
+        while (child < last && trie->nodes[child].byte != (uint8_t)text.data[i])
+            child += trie->nodes[child].skip;
+        if (child >= last)
+            return false;
+        at = child;
+        if (i >= end && trie->nodes[at].token != UINT32_MAX)
+            return true;
     }
-    return text.size;
+    return trie->nodes[at].skip > 1 && cz_mask_goes_on(machine, at, threads);
+}
+
+/* The last place that no token covers, whatever follows: there every encoding has a boundary, so what
+ * stands before it is encoded independently of what will come. */
+static size_t sure_end(struct cz_machine *machine, struct cz_slice text, size_t context,
+                       const struct cz_threads *threads)
+{
+    size_t end = text.size, longest = machine->vocab->longest;
+    for (size_t start = end; start > context && end - (start - 1) < longest; start--) {
+        if (is_crossed(machine, text, start - 1, end, threads))
+            end = start - 1;
+    }
+    return end;
 }
 
 /* Whether the token's bytes stand at this place of the text: a tokenizer may add some of its own, such
@@ -118,15 +120,12 @@ static size_t keep_sure(struct cz_matcher *matcher, uint32_t *ids, size_t count,
 {
     const struct cz_vocab *vocab = matcher->machine->vocab;
     struct cz_slice text = cz_slice_of(matcher->text.data + begin, matcher->text.size - begin);
-    size_t at = 0, first = 0, unsure = 0;
+    size_t at = 0, first = 0;
     for (; first < count && at < context && stands_at(vocab, ids[first], text, at); first++)
         at += cz_vocab_token(vocab, ids[first]).size;
     if (at != context)
         return 0; /* the tokenizer would join the forced text with what was accepted */
-    size_t unsure_from = count > first + UNSURE_TOKENS ? count - UNSURE_TOKENS : first;
-    for (size_t i = 0; i < unsure_from; i++)
-        unsure += cz_vocab_token(vocab, ids[i]).size;
-    size_t end = sure_end(matcher->machine, text, unsure, threads), kept = 0;
+    size_t end = sure_end(matcher->machine, text, context, threads), kept = 0;
     for (size_t i = first; i < count && stands_at(vocab, ids[i], text, at); i++) {
         at += cz_vocab_token(vocab, ids[i]).size;
         if (at > end)
@@ -164,12 +163,26 @@ static size_t forced_locked(struct cz_matcher *matcher, uint32_t *tokens, size_t
     return kept;
 }
 
+/* The first of the tokens that leave the budget enough for the rest: the tokenizer's own spelling may
+ * take more tokens than the distance counts. */
+static size_t keep_affordable(struct cz_matcher *matcher, const uint32_t *tokens, size_t count)
+{
+    size_t kept = 0;
+    while (kept < count && cz_matcher_fits_locked(matcher, tokens[kept]) &&
+           cz_matcher_accept_locked(matcher, tokens[kept]))
+        kept++;
+    cz_matcher_rollback(matcher, kept);
+    return kept;
+}
+
 size_t cz_matcher_forced(struct cz_matcher *matcher, uint32_t *tokens, size_t capacity)
 {
     if (!matcher->machine->vocab->encode || cz_matcher_is_finished(matcher))
         return 0;
     pthread_mutex_lock(&matcher->machine->lock);
     size_t count = forced_locked(matcher, tokens, capacity);
+    if (matcher->budgeted && !matcher->heedless)
+        count = keep_affordable(matcher, tokens, count);
     pthread_mutex_unlock(&matcher->machine->lock);
     return count;
 }

@@ -88,6 +88,7 @@ cloze_status cz_matcher_fork(const struct cz_matcher *matcher, struct cz_matcher
         return cz_fail_memory(error, "a matcher");
     }
     copy->budgeted = matcher->budgeted;
+    copy->heedless = matcher->heedless;
     copy->budget_end = matcher->budget_end;
     *out = copy;
     return CLOZE_OK;
@@ -191,7 +192,7 @@ static struct cz_threads *step_bytes(struct cz_matcher *matcher, struct cz_slice
     return from;
 }
 
-static bool accept_locked(struct cz_matcher *matcher, uint32_t token)
+bool cz_matcher_accept_locked(struct cz_matcher *matcher, uint32_t token)
 {
     const struct cz_vocab *vocab = matcher->machine->vocab;
     if (token >= vocab->count || last(matcher)->finished)
@@ -219,7 +220,7 @@ static bool accept_locked(struct cz_matcher *matcher, uint32_t token)
 bool cz_matcher_accept(struct cz_matcher *matcher, uint32_t token)
 {
     pthread_mutex_lock(&matcher->machine->lock);
-    bool accepted = accept_locked(matcher, token);
+    bool accepted = cz_matcher_accept_locked(matcher, token);
     pthread_mutex_unlock(&matcher->machine->lock);
     return accepted;
 }
@@ -228,7 +229,7 @@ size_t cz_matcher_validate(struct cz_matcher *matcher, const uint32_t *tokens, s
 {
     size_t taken = 0;
     pthread_mutex_lock(&matcher->machine->lock);
-    while (taken < count && accept_locked(matcher, tokens[taken]))
+    while (taken < count && cz_matcher_accept_locked(matcher, tokens[taken]))
         taken++;
     cz_matcher_rollback(matcher, taken);
     pthread_mutex_unlock(&matcher->machine->lock);
@@ -247,7 +248,7 @@ static uint32_t set_bit(uint32_t *words, uint32_t token)
 /* The token is allowed when the text at hand is looked at. */
 static bool accepts_now(struct cz_matcher *matcher, uint32_t token)
 {
-    bool accepted = accept_locked(matcher, token);
+    bool accepted = cz_matcher_accept_locked(matcher, token);
     if (accepted)
         cz_matcher_rollback(matcher, 1);
     return accepted;
@@ -414,13 +415,25 @@ static struct cz_mask steered_mask(struct cz_matcher *matcher, bool ends)
                                              .count = cz_mask_count(matcher->words, vocab->words)});
 }
 
+bool cz_matcher_fits_locked(struct cz_matcher *matcher, uint32_t token)
+{
+    if (!matcher->budgeted)
+        return accepts_now(matcher, token);
+    if (!cz_matcher_accept_locked(matcher, token))
+        return false;
+    bool fits = last(matcher)->finished || distance_locked(matcher) <= budget_left(matcher);
+    cz_matcher_rollback(matcher, 1);
+    uint32_t planned;
+    return fits || (planned_token(matcher, &planned) && planned == token);
+}
+
 static struct cz_mask mask_locked(struct cz_matcher *matcher)
 {
     uint32_t first = last(matcher)->first;
     if (last(matcher)->finished)
         return (struct cz_mask){.ids = matcher->words, .count = 0};
     bool ends = may_end(matcher);
-    if (matcher->budgeted && must_steer(matcher))
+    if (matcher->budgeted && !matcher->heedless && must_steer(matcher))
         return steered_mask(matcher, ends);
     if (matcher->threads.count - first == 1 && !ends) {
         struct cz_thread thread = matcher->threads.items[first];
@@ -477,6 +490,28 @@ cloze_status cz_matcher_set_budget(struct cz_matcher *matcher, uint32_t tokens,
                        "the shortest answer found needs %u tokens, and only %u are allowed", needed,
                        tokens);
     matcher->budgeted = true;
+    matcher->heedless = false;
     matcher->budget_end = tokens < UINT32_MAX - taken ? taken + tokens : UINT32_MAX;
     return CLOZE_OK;
+}
+
+void cz_matcher_heed_budget(struct cz_matcher *matcher, bool heed)
+{
+    matcher->heedless = !heed;
+}
+
+bool cz_matcher_is_near_budget(struct cz_matcher *matcher)
+{
+    pthread_mutex_lock(&matcher->machine->lock);
+    bool near = matcher->budgeted && !last(matcher)->finished && must_steer(matcher);
+    pthread_mutex_unlock(&matcher->machine->lock);
+    return near;
+}
+
+bool cz_matcher_fits(struct cz_matcher *matcher, uint32_t token)
+{
+    pthread_mutex_lock(&matcher->machine->lock);
+    bool fits = cz_matcher_fits_locked(matcher, token);
+    pthread_mutex_unlock(&matcher->machine->lock);
+    return fits;
 }

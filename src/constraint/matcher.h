@@ -44,6 +44,13 @@ uint32_t cz_matcher_distance(struct cz_matcher *matcher);
  * of `tokens` (the end token counts). CLOZE_LIMIT when that is less than the distance. */
 cloze_status cz_matcher_set_budget(struct cz_matcher *matcher, uint32_t tokens,
                                    struct cloze_error *error);
+/* While the budget is not heeded, masks and forced runs are those of a matcher without one. It is
+ * heeded when it is set. */
+void cz_matcher_heed_budget(struct cz_matcher *matcher, bool heed);
+/* Whether some token of the next mask may be too much for the budget, heeded or not. */
+bool cz_matcher_is_near_budget(struct cz_matcher *matcher);
+/* Whether the token is allowed next and the answer can be completed within the budget behind it. */
+bool cz_matcher_fits(struct cz_matcher *matcher, uint32_t token);
 /* The bytes accepted so far. */
 struct cz_slice cz_matcher_text(const struct cz_matcher *matcher);
 

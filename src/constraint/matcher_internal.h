@@ -23,10 +23,14 @@ struct cz_matcher {
     uint32_t *words; /* [vocab words] for masks that are put together */
     uint32_t *ids;
     uint32_t ids_capacity;
-    bool budgeted;
+    bool budgeted, heedless; /* heedless: masks ignore the budget */
     uint32_t budget_end; /* records until which the answer must be complete */
     struct cz_buffer plan; /* tokens (uint32_t each) that complete the answer from record plan_begin */
     uint32_t plan_begin;
 };
+
+/* As cz_matcher_fits; the machine's lock is held. */
+bool cz_matcher_fits_locked(struct cz_matcher *matcher, uint32_t token);
+bool cz_matcher_accept_locked(struct cz_matcher *matcher, uint32_t token);
 
 #endif

@@ -130,8 +130,11 @@ static cloze_status prepare_matcher(struct cz_generation *generation, struct cz_
     if (!generation->grammar)
         return CLOZE_OK;
     cloze_status status = cz_matcher_create(generation->grammar, &sequence->matcher, error);
-    return status ? status
-                  : cz_matcher_set_budget(sequence->matcher, generation->max_tokens, error);
+    if (!status)
+        status = cz_matcher_set_budget(sequence->matcher, generation->max_tokens, error);
+    if (!status)
+        cz_matcher_heed_budget(sequence->matcher, false); /* until it has to: see step.c */
+    return status;
 }
 
 static cloze_status prepare_counts(struct cz_generation *generation, struct cz_sequence *sequence,

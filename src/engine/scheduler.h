@@ -27,6 +27,8 @@
 
 struct cz_tokenizer;
 
+enum { CZ_FORCED_AT_ONCE = 64 };
+
 enum cz_sequence_state { CZ_SEQUENCE_WAITING, CZ_SEQUENCE_RUNNING, CZ_SEQUENCE_FINISHED };
 
 /* What the consumer sees; guarded by the scheduler's lock. */
@@ -73,7 +75,12 @@ struct cz_sequence {
     uint32_t resume; /* below this `computed` is recomputing or reading the prompt */
     uint32_t piece;  /* tokens of it in the current step */
     size_t tail_size;
-    bool limited;        /* the token budget has come near the shortest way to the end */
+    uint32_t forced[CZ_FORCED_AT_ONCE]; /* certain tokens that are not in the answer yet ... */
+    uint32_t forced_at, forced_count;   /* ... are forced[forced_at .. forced_count) */
+    bool near;                          /* the next token may be too much for the budget */
+    bool limited;    /* the budget has refused a token: from then on it decides, see step.c */
+    bool is_certain; /* the mask is of `certain` alone, which waits for its log-probability */
+    uint32_t certain;
     struct cz_mask mask; /* of the next token; count 0: not computed yet */
     struct cz_sequence_progress mine;
     struct cz_sequence *next;

@@ -2,6 +2,10 @@
  * step.c - one forward pass: which tokens of which sequences go in, and what becomes of the logits.
  *
  * Masks are computed before the pass, so that the backend computes only the logits of allowed ids.
+ *
+ * A constrained answer runs as if it had no token budget until it wants a token behind which it
+ * could not be completed. From there on (`limited`) masks heed the budget, and the finish reason is
+ * "length": so an answer that ends with "stop" is the one that any larger budget gives.
  */
 #include "engine/scheduler_private.h"
 
@@ -11,7 +15,6 @@
 #include <string.h>
 
 enum {
-    FORCED_AT_ONCE = 64,
     LEAST_PROMPT_ROWS = 8, /* a prompt always goes on */
     FIRST_PROMPT_ROWS = 32 /* while nothing has been measured */
 };
@@ -76,7 +79,10 @@ static void append(struct cz_scheduler *scheduler, struct cz_sequence *sequence,
         return;
     }
     sequence->mask = (struct cz_mask){0};
+    sequence->near = false;
     sequence->tokens[sequence->count++] = id;
+    if (sequence->forced_at < sequence->forced_count)
+        sequence->forced_at++;
     if (sequence->counts.slots)
         cz_token_counts_add(&sequence->counts, id, true);
     if (!sequence->mine.first_token_ns)
@@ -99,15 +105,6 @@ static void append_forced(struct cz_scheduler *scheduler, struct cz_sequence *se
         }
     }
     append(scheduler, sequence, id);
-}
-
-/* Notes when the tokens left are no more than one above what the shortest way to the end takes:
- * from there on the budget, and not the model alone, decides what comes. */
-static void note_budget(struct cz_sequence *sequence)
-{
-    uint32_t left = sequence->max_tokens - answer_count(sequence);
-    if (left <= cz_matcher_distance(sequence->matcher) + 1)
-        sequence->limited = true;
 }
 
 static uint32_t first_id(const struct cz_mask *mask)
@@ -134,23 +131,66 @@ static bool leaves_no_choice(const struct cz_scheduler *scheduler, const struct 
     return true;
 }
 
+/* The answer wants more than the budget allows. */
+static void limit(struct cz_sequence *sequence)
+{
+    sequence->limited = true;
+    sequence->near = false;
+    sequence->forced_at = sequence->forced_count = 0;
+    cz_matcher_heed_budget(sequence->matcher, true);
+}
+
+/* The next token of a forced run. */
+static bool next_forced(struct cz_sequence *sequence, uint32_t *id)
+{
+    uint32_t room = sequence->max_tokens - answer_count(sequence);
+    if (sequence->forced_at == sequence->forced_count) {
+        uint32_t most = room < CZ_FORCED_AT_ONCE ? room : CZ_FORCED_AT_ONCE;
+        sequence->forced_at = 0;
+        sequence->forced_count =
+            (uint32_t)cz_matcher_forced(sequence->matcher, sequence->forced, most);
+        if (!sequence->forced_count)
+            return false;
+    }
+    *id = sequence->forced[sequence->forced_at];
+    if (sequence->limited || cz_matcher_fits(sequence->matcher, *id))
+        return true;
+    limit(sequence);
+    return false;
+}
+
+/* The next token when there is no choice about it; else its mask is ready. */
+static bool next_certain(const struct cz_scheduler *scheduler, struct cz_sequence *sequence,
+                         uint32_t *id)
+{
+    if (next_forced(sequence, id))
+        return true;
+    sequence->near = !sequence->limited && cz_matcher_is_near_budget(sequence->matcher);
+    sequence->mask = cz_matcher_mask(sequence->matcher);
+    if (!leaves_no_choice(scheduler, &sequence->mask))
+        return false;
+    *id = first_id(&sequence->mask);
+    return true;
+}
+
+/* Whether the model's own distribution is wanted of every token, forced ones too. */
+static bool wants_raw(const struct cz_sequence *sequence)
+{
+    return sequence->logprobs && sequence->sampling->logprobs_are_raw;
+}
+
 void cz_sequence_force(struct cz_scheduler *scheduler, struct cz_sequence *sequence)
 {
-    uint32_t ids[FORCED_AT_ONCE];
-    while (sequence->matcher && sequence->state != CZ_SEQUENCE_FINISHED) {
-        uint32_t room = sequence->max_tokens - answer_count(sequence);
-        size_t count = cz_matcher_forced(sequence->matcher, ids,
-                                         room < FORCED_AT_ONCE ? room : FORCED_AT_ONCE);
-        if (!count) {
-            note_budget(sequence);
-            sequence->mask = cz_matcher_mask(sequence->matcher);
-            if (!leaves_no_choice(scheduler, &sequence->mask))
-                break;
-            ids[0] = first_id(&sequence->mask);
-            count = 1;
+    uint32_t id;
+    while (sequence->matcher && sequence->state != CZ_SEQUENCE_FINISHED &&
+           next_certain(scheduler, sequence, &id)) {
+        if (wants_raw(sequence)) { /* one by one: each row's logits are needed */
+            sequence->is_certain = true;
+            sequence->certain = id;
+            sequence->mask = (struct cz_mask){.ids = &sequence->certain, .count = 1};
+            break;
         }
-        for (size_t i = 0; i < count && sequence->state != CZ_SEQUENCE_FINISHED; i++)
-            append_forced(scheduler, sequence, ids[i]);
+        append_forced(scheduler, sequence, id);
     }
 }
 
@@ -232,15 +272,12 @@ static void ask_logits(struct cz_scheduler *scheduler, struct cz_sequence *seque
 {
     uint32_t index = scheduler->logits_count++;
     struct cz_step_logits *ask = &scheduler->step_logits[index];
-    if (sequence->matcher && !sequence->mask.count)
-        sequence->mask = cz_matcher_mask(sequence->matcher);
-    bool raw = sequence->logprobs && sequence->sampling->logprobs_are_raw;
     *ask = (struct cz_step_logits){
         .row = scheduler->row_count - 1,
         .count = scheduler->info.vocab,
         .out = scheduler->logits + (size_t)index * scheduler->info.vocab,
     };
-    if (sequence->matcher && !raw) {
+    if (sequence->matcher && !wants_raw(sequence)) {
         ask->ids = sequence->mask.ids;
         ask->words = sequence->mask.words;
         ask->count = sequence->mask.count;
@@ -295,6 +332,13 @@ static void advance(struct cz_scheduler *scheduler, struct cz_sequence *sequence
     }
 }
 
+/* The last row is run once more, for the logits of another mask. */
+static void draw_again(struct cz_scheduler *scheduler, struct cz_sequence *sequence)
+{
+    sequence->computed = sequence->count - 1;
+    cz_sequence_force(scheduler, sequence);
+}
+
 static void sample(struct cz_scheduler *scheduler, struct cz_sequence *sequence,
                    const struct cz_step_logits *logits)
 {
@@ -316,8 +360,14 @@ static void sample(struct cz_scheduler *scheduler, struct cz_sequence *sequence,
         cz_sequence_fail(scheduler, sequence, &error);
         return;
     }
-    scheduler->sampled_tokens++;
-    sequence->mine.sampled_tokens++;
+    if (sequence->near && !cz_matcher_fits(sequence->matcher, id)) {
+        limit(sequence);
+        draw_again(scheduler, sequence);
+        return;
+    }
+    scheduler->sampled_tokens += !sequence->is_certain;
+    sequence->mine.sampled_tokens += !sequence->is_certain;
+    sequence->is_certain = false;
     append(scheduler, sequence, id);
     cz_sequence_force(scheduler, sequence);
 }

@@ -263,6 +263,97 @@ static void a_budget_closes_the_answer_and_says_so(void **state)
                  "stop");
 }
 
+/* "stop" means that the budget changed nothing: the answer is that of a budget without end. */
+static void the_finish_reason_is_exact(void **state)
+{
+    (void)state;
+    static const char *const expressions[] = {"[A-D]{1,30}E", "([A-D]{2}(FG|FGH|IJK)){1,12}O",
+                                              "(A(BCDEFGHIJ)?){1,9}[EF]"};
+    unsigned stopped = 0, limited = 0;
+    for (unsigned i = 0; i < 30; i++) {
+        struct cz_request request = request_of("ABC");
+        struct cz_usage usage;
+        struct cz_generation *generation;
+        struct cz_buffer whole = {0};
+        enum cz_finish finish;
+        request.constraint = regex(expressions[i % 3]);
+        request.sampling.seed = i;
+        request.max_tokens = 400;
+        ASSERT_OK(cz_engine_submit(engine, &request, &generation, &error));
+        ASSERT_OK(cz_generation_finish(generation, &whole, &finish, &error));
+        cz_generation_usage(generation, &usage);
+        cz_generation_close(generation);
+        assert_int_equal(finish, CZ_FINISH_STOP);
+        for (request.max_tokens = 6; request.max_tokens < usage.completion_tokens + 3;
+             request.max_tokens++) {
+            char *text = answer(&request, &finish);
+            bool same = strcmp(text, cz_buffer_text(&whole)) == 0;
+            assert_int_equal(finish, same ? CZ_FINISH_STOP : CZ_FINISH_LENGTH);
+            assert_int_equal(same, request.max_tokens >= usage.completion_tokens);
+            same ? stopped++ : limited++;
+            free(text);
+        }
+        cz_buffer_free(&whole);
+    }
+    assert_true(stopped > 20 && limited > 100);
+}
+
+/* What the model itself thinks of `id` behind the prompt: a free answer that is made to begin so.
+ */
+static float raw_logprob(struct cz_slice prompt, uint32_t id)
+{
+    struct cz_logit_bias bias = {id, 1000};
+    struct cz_request request = {
+        .prompt = prompt,
+        .max_tokens = 1,
+        .sampling = {.logprobs = 1, .logprobs_are_raw = true, .biases = &bias, .bias_count = 1}};
+    struct cz_generation *generation;
+    struct cz_buffer text = {0};
+    uint32_t count;
+    ASSERT_OK(cz_engine_submit(engine, &request, &generation, &error));
+    ASSERT_OK(cz_generation_finish(generation, &text, NULL, &error));
+    const struct cz_logprobs *logprobs = cz_generation_logprobs(generation, 0, &count);
+    assert_int_equal(count, 1);
+    assert_int_equal(logprobs[0].id, id);
+    float logprob = logprobs[0].logprob;
+    cz_generation_close(generation);
+    cz_buffer_free(&text);
+    return logprob;
+}
+
+static void raw_log_probabilities_of_forced_tokens_are_the_models(void **state)
+{
+    (void)state;
+    struct cz_request request = request_of("ABC");
+    struct cz_generation *generation;
+    struct cz_buffer text = {0}, prompt = {0};
+    struct cz_usage usage;
+    uint32_t count;
+    request.constraint = regex("ABCDEFGH(I|J)KLMNO");
+    char *usual = answer(&request, NULL);
+    request.sampling.logprobs = 3;
+    request.sampling.logprobs_are_raw = true;
+    ASSERT_OK(cz_engine_submit(engine, &request, &generation, &error));
+    ASSERT_OK(cz_generation_finish(generation, &text, NULL, &error));
+    assert_string_equal(cz_buffer_text(&text), usual);
+    cz_generation_usage(generation, &usage);
+    assert_int_equal(usage.sampled_tokens, 1);
+    const struct cz_logprobs *logprobs = cz_generation_logprobs(generation, 0, &count);
+    assert_int_equal(count, 15);
+    cz_buffer_append_text(&prompt, "ABC");
+    for (uint32_t i = 0; i + 1 < count; i++) { /* one byte each; behind them stands the end */
+        float expected = raw_logprob(cz_buffer_slice(&prompt), logprobs[i].id);
+        assert_true(expected < 0 && logprobs[i].logprob == expected);
+        assert_int_equal(logprobs[i].count, 2);
+        assert_true(logprobs[i].top[0].logprob >= logprobs[i].logprob);
+        cz_buffer_append_byte(&prompt, text.data[i]);
+    }
+    cz_generation_close(generation);
+    cz_buffer_free(&prompt);
+    cz_buffer_free(&text);
+    free(usual);
+}
+
 static void what_is_certain_is_not_sampled(void **state)
 {
     (void)state;
@@ -343,6 +434,8 @@ int main(void)
         cmocka_unit_test(deadlines_and_cancelling_end_a_generation),
         cmocka_unit_test(constrained_answers_fit),
         cmocka_unit_test(a_budget_closes_the_answer_and_says_so),
+        cmocka_unit_test(the_finish_reason_is_exact),
+        cmocka_unit_test(raw_log_probabilities_of_forced_tokens_are_the_models),
         cmocka_unit_test(what_is_certain_is_not_sampled),
         cmocka_unit_test(the_public_interface_answers),
         cmocka_unit_test(types_have_constraints),
