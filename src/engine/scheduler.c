@@ -181,6 +181,22 @@ static bool fits(struct cz_scheduler *scheduler, struct cz_sequence *sequence)
     return false;
 }
 
+/* The prompt's last, unfinished block, copied from the choice that computed it: only the last token
+ * is left to be run, for its logits. What that choice wrote behind the prompt is overwritten. */
+static void copy_tail(struct cz_scheduler *scheduler, struct cz_sequence *sequence)
+{
+    const struct cz_sequence *first = sequence->after;
+    uint32_t at = sequence->block_count, last = sequence->prompt_count - 1;
+    if (scheduler->options.no_prefix_sharing || !first || first->state != CZ_SEQUENCE_RUNNING ||
+        first->computed < sequence->prompt_count || at != last / CZ_KV_BLOCK ||
+        last % CZ_KV_BLOCK == 0 || !cz_cache_take(&scheduler->cache, &sequence->blocks[at]))
+        return;
+    scheduler->backend->functions->copy_block(scheduler->backend, first->blocks[at],
+                                              sequence->blocks[at]);
+    sequence->block_count++;
+    sequence->computed = last;
+}
+
 static void admit(struct cz_scheduler *scheduler)
 {
     struct cz_sequence **link = &scheduler->waiting, *previous = NULL;
@@ -195,8 +211,10 @@ static void admit(struct cz_scheduler *scheduler)
             break; /* nobody overtakes: the large must not starve */
         leave_waiting(scheduler, link, previous);
         enter_running(scheduler, sequence);
-        if (!sequence->mine.started_ns)
+        if (!sequence->mine.started_ns) {
+            copy_tail(scheduler, sequence);
             start(scheduler, sequence);
+        }
     }
 }
 
