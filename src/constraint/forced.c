@@ -65,7 +65,10 @@ static void collect_bytes(struct cz_matcher *matcher, struct cz_threads *threads
         struct cz_binder binder = {matcher->text.data, matcher->text.size - 1};
         other->count = 0;
         for (uint32_t i = 0; i < threads->count; i++)
-            cz_thread_step(machine, threads->items[i], (uint8_t)byte, &binder, other, 0);
+            cz_thread_step(machine, cz_thread_open(machine, threads->items[i]), (uint8_t)byte,
+                           &binder, other, 0);
+        for (uint32_t i = 0; i < other->count; i++)
+            other->items[i] = cz_thread_close(machine, other->items[i]);
         struct cz_threads swap = *threads;
         *threads = *other;
         *other = swap;

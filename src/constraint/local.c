@@ -11,6 +11,16 @@
 
 /* ---- Tables ---- */
 
+/* Flexible white space has hundreds of states, which nothing but the white space itself depends on:
+ * they have no tables, but share those of their base, the state at the beginning of the gap. */
+static bool in_flexible_gap(const struct cz_machine *machine, uint32_t kind)
+{
+    return machine->options.whitespace == CZ_WHITESPACE_FLEXIBLE &&
+           (kind == LOCAL_END || kind == LOCAL_TARGETS || kind == LOCAL_OBJECT_OPEN ||
+            kind == LOCAL_OBJECT_KEY || kind == LOCAL_COLON || kind == LOCAL_OBJECT_AFTER ||
+            kind == LOCAL_ARRAY_OPEN || kind == LOCAL_ARRAY_AFTER);
+}
+
 uint32_t cz_local_add(struct cz_machine *machine, uint32_t kind, uint32_t a, uint32_t b, uint32_t c,
                       uint32_t d)
 {
@@ -29,38 +39,10 @@ uint32_t cz_local_add(struct cz_machine *machine, uint32_t kind, uint32_t a, uin
             machine->locals[id].flags = THREAD_ITEM_OPEN;
         if (kind == LOCAL_COLON && c)
             machine->locals[id].flags = THREAD_KEY_OPEN;
+        if (b && in_flexible_gap(machine, kind))
+            machine->locals[id].base = cz_local_add(machine, kind, a, 0, c, d);
     }
     return id;
-}
-
-uint32_t cz_stack_push(struct cz_machine *machine, uint32_t stack, uint32_t local)
-{
-    bool added;
-    uint32_t id = cz_intern_add(&machine->stack_keys, (uint32_t[]){local, stack}, 2, &added);
-    if (id == UINT32_MAX || (added && !cz_machine_grow(machine, (void **)&machine->stacks, id,
-                                                       &machine->stack_capacity,
-                                                       sizeof *machine->stacks))) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
-        return 0;
-    }
-    if (added)
-        machine->stacks[id] = (struct cz_stack){
-            .local = local, .parent = stack, .depth = id ? machine->stacks[stack].depth + 1 : 0};
-    return id;
-}
-
-bool cz_threads_add(struct cz_threads *threads, struct cz_thread thread)
-{
-    if (threads->count == threads->capacity) {
-        uint32_t capacity = threads->capacity ? threads->capacity * 2 : 16;
-        struct cz_thread *larger = realloc(threads->items, capacity * sizeof *larger);
-        if (!larger)
-            return false;
-        threads->items = larger;
-        threads->capacity = capacity;
-    }
-    threads->items[threads->count++] = thread;
-    return true;
 }
 
 void cz_step_add(struct cz_machine *machine, struct cz_step_list *list, uint32_t op, uint32_t next)
@@ -71,81 +53,6 @@ void cz_step_add(struct cz_machine *machine, struct cz_step_list *list, uint32_t
         return;
     }
     list->items[list->count++] = (struct cz_step){.op = op, .next = next};
-}
-
-/* ---- Whitespace between the parts of a document ---- */
-
-
-/* Flexible: at most so many blanks without a new line, new lines, and blanks of an indentation. */
-enum { FLEXIBLE_BLANKS = 8, FLEXIBLE_LINES = 2, FLEXIBLE_INDENT = 128 };
-
-#define NO_GAP UINT32_MAX
-
-static uint32_t step_flexible(uint32_t state, uint8_t byte)
-{
-    uint32_t lines = state >> 16 & 15, blanks = state & 0xFFFF;
-    bool carriage = state >> 24;
-    if (byte == '\n')
-        return lines < FLEXIBLE_LINES ? (lines + 1) << 16 : NO_GAP;
-    if (carriage)
-        return NO_GAP;
-    if (byte == '\r')
-        return lines < FLEXIBLE_LINES ? state | 1u << 24 : NO_GAP;
-    if (byte != ' ' && byte != '\t')
-        return NO_GAP;
-    return blanks < (lines ? FLEXIBLE_INDENT : FLEXIBLE_BLANKS) ? state + 1 : NO_GAP;
-}
-
-/* The exact blanks of a fixed style before the next part; `lines` is set when a new line leads. */
-static uint32_t fixed_blanks(const struct cz_machine *machine, enum gap gap, uint32_t depth,
-                             bool *line)
-{
-    enum cz_whitespace style = machine->options.whitespace;
-    *line = style == CZ_WHITESPACE_PRETTY &&
-            (gap == GAP_OPEN || gap == GAP_CLOSE || gap == GAP_COMMA);
-    if (*line)
-        return 2 * (gap == GAP_CLOSE ? depth - 1 : depth);
-    if (style == CZ_WHITESPACE_COMPACT)
-        return 0;
-    return gap == GAP_COLON || gap == GAP_COMMA;
-}
-
-static uint32_t gap_step(const struct cz_machine *machine, enum gap gap, uint32_t depth,
-                         uint32_t state, uint8_t byte)
-{
-    bool line;
-    if (machine->options.whitespace == CZ_WHITESPACE_ANY)
-        return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r' ? state : NO_GAP;
-    if (machine->options.whitespace == CZ_WHITESPACE_FLEXIBLE)
-        return step_flexible(state, byte);
-    uint32_t blanks = fixed_blanks(machine, gap, depth, &line) + line;
-    if (state >= blanks)
-        return NO_GAP;
-    return byte == (line && state == 0 ? '\n' : ' ') ? state + 1 : NO_GAP;
-}
-
-static bool gap_done(const struct cz_machine *machine, enum gap gap, uint32_t depth, uint32_t state)
-{
-    bool line;
-    if (machine->options.whitespace == CZ_WHITESPACE_ANY)
-        return true;
-    if (machine->options.whitespace == CZ_WHITESPACE_FLEXIBLE)
-        return state >> 24 == 0;
-    uint32_t blanks = fixed_blanks(machine, gap, depth, &line);
-    return state == blanks + line;
-}
-
-void cz_gap_finish(const struct cz_machine *machine, uint32_t gap, uint32_t depth, uint32_t state,
-                   struct cz_buffer *out)
-{
-    bool line;
-    if (machine->options.whitespace == CZ_WHITESPACE_FLEXIBLE && state >> 24)
-        cz_buffer_append_byte(out, '\n');
-    if (machine->options.whitespace >= CZ_WHITESPACE_FLEXIBLE)
-        return;
-    uint32_t blanks = fixed_blanks(machine, (enum gap)gap, depth, &line) + line;
-    for (; state < blanks; state++)
-        cz_buffer_append_byte(out, line && state == 0 ? '\n' : ' ');
 }
 
 /* ---- Values ---- */
@@ -302,14 +209,14 @@ static void step_object_open(struct cz_machine *machine, const struct cz_local *
     bool first = local->kind == LOCAL_OBJECT_OPEN;
     enum gap gap = first ? GAP_OPEN : GAP_COMMA;
     bool pretty = machine->options.whitespace == CZ_WHITESPACE_PRETTY;
-    if (byte == '"' && gap_done(machine, gap, depth, local->b)) {
+    if (byte == '"' && cz_gap_done(machine, gap, depth, local->b)) {
         start_key(machine, local->a, out);
     } else if (byte == '}' && first && plan && plan->may_close &&
-               (pretty ? local->b == 0 : gap_done(machine, gap, depth, local->b))) {
+               (pretty ? local->b == 0 : cz_gap_done(machine, gap, depth, local->b))) {
         cz_step_add(machine, out, OP_POP, 0);
     } else if (!first || !pretty || any_key(machine, local->a)) {
-        uint32_t state = gap_step(machine, gap, depth, local->b, byte);
-        if (state != NO_GAP && (any_key(machine, local->a) || (plan && plan->may_close)))
+        uint32_t state = cz_gap_step(machine, gap, depth, local->b, byte);
+        if (state != CZ_NO_GAP && (any_key(machine, local->a) || (plan && plan->may_close)))
             cz_step_add(machine, out, OP_GO,
                         cz_local_add(machine, local->kind, local->a, state, 0, 0));
     }
@@ -338,13 +245,13 @@ static void step_name(struct cz_machine *machine, const struct cz_local *local, 
 static void step_colon(struct cz_machine *machine, const struct cz_local *local, uint8_t byte,
                        struct cz_step_list *out)
 {
-    if (byte == ':' && gap_done(machine, GAP_BEFORE_COLON, local->d, local->b)) {
+    if (byte == ':' && cz_gap_done(machine, GAP_BEFORE_COLON, local->d, local->b)) {
         cz_step_add(machine, out, OP_GO,
                     cz_local_add(machine, LOCAL_TARGETS, local->a, 0, GAP_COLON, local->d));
         return;
     }
-    uint32_t state = gap_step(machine, GAP_BEFORE_COLON, local->d, local->b, byte);
-    if (state != NO_GAP)
+    uint32_t state = cz_gap_step(machine, GAP_BEFORE_COLON, local->d, local->b, byte);
+    if (state != CZ_NO_GAP)
         cz_step_add(machine, out, OP_GO,
                     cz_local_add(machine, LOCAL_COLON, local->a, state, 0, local->d));
 }
@@ -352,10 +259,10 @@ static void step_colon(struct cz_machine *machine, const struct cz_local *local,
 static void step_targets(struct cz_machine *machine, const struct cz_local *local, uint8_t byte,
                          struct cz_step_list *out)
 {
-    if (gap_done(machine, local->c, local->d, local->b))
+    if (cz_gap_done(machine, local->c, local->d, local->b))
         start_targets(machine, local->a, local->d, byte, out);
-    uint32_t state = gap_step(machine, local->c, local->d, local->b, byte);
-    if (state != NO_GAP)
+    uint32_t state = cz_gap_step(machine, local->c, local->d, local->b, byte);
+    if (state != CZ_NO_GAP)
         cz_step_add(machine, out, OP_GO,
                     cz_local_add(machine, LOCAL_TARGETS, local->a, state, local->c, local->d));
 }
@@ -366,16 +273,16 @@ static void step_after(struct cz_machine *machine, const struct cz_local *local,
                        struct cz_step_list *out)
 {
     if (byte == ',') {
-        if (more && gap_done(machine, GAP_BEFORE_COMMA, depth, local->b))
+        if (more && cz_gap_done(machine, GAP_BEFORE_COMMA, depth, local->b))
             cz_step_add(machine, out, OP_GO, next);
     } else if (byte == bracket) {
-        if (close && gap_done(machine, GAP_CLOSE, depth, local->b))
+        if (close && cz_gap_done(machine, GAP_CLOSE, depth, local->b))
             cz_step_add(machine, out, OP_POP, 0);
     } else {
-        uint32_t state = close ? gap_step(machine, GAP_CLOSE, depth, local->b, byte) : NO_GAP;
-        if (more && state == NO_GAP)
-            state = gap_step(machine, GAP_BEFORE_COMMA, depth, local->b, byte);
-        if (state != NO_GAP)
+        uint32_t state = close ? cz_gap_step(machine, GAP_CLOSE, depth, local->b, byte) : CZ_NO_GAP;
+        if (more && state == CZ_NO_GAP)
+            state = cz_gap_step(machine, GAP_BEFORE_COMMA, depth, local->b, byte);
+        if (state != CZ_NO_GAP)
             cz_step_add(machine, out, OP_GO,
                         cz_local_add(machine, local->kind, local->a, state, 0, 0));
     }
@@ -413,15 +320,15 @@ static void step_array_open(struct cz_machine *machine, const struct cz_local *l
     bool close = cz_formula_nullable(machine, array[0]);
     bool pretty = machine->options.whitespace == CZ_WHITESPACE_PRETTY;
     if (byte == ']') {
-        if (close && (pretty ? local->b == 0 : gap_done(machine, GAP_OPEN, depth, local->b)))
+        if (close && (pretty ? local->b == 0 : cz_gap_done(machine, GAP_OPEN, depth, local->b)))
             cz_step_add(machine, out, OP_POP, 0);
         return;
     }
     uint32_t targets = cz_array_targets(machine, local->a);
-    if (targets != UINT32_MAX && gap_done(machine, GAP_OPEN, depth, local->b))
+    if (targets != UINT32_MAX && cz_gap_done(machine, GAP_OPEN, depth, local->b))
         start_targets(machine, targets, depth, byte, out);
-    uint32_t state = gap_step(machine, GAP_OPEN, depth, local->b, byte);
-    if (state != NO_GAP && (targets != UINT32_MAX || (close && !pretty)))
+    uint32_t state = cz_gap_step(machine, GAP_OPEN, depth, local->b, byte);
+    if (state != CZ_NO_GAP && (targets != UINT32_MAX || (close && !pretty)))
         cz_step_add(machine, out, OP_GO,
                     cz_local_add(machine, LOCAL_ARRAY_OPEN, local->a, state, 0, 0));
 }
@@ -429,8 +336,8 @@ static void step_array_open(struct cz_machine *machine, const struct cz_local *l
 static void step_end(struct cz_machine *machine, const struct cz_local *local, uint8_t byte,
                      struct cz_step_list *out)
 {
-    uint32_t state = gap_step(machine, GAP_EDGE, 0, local->b, byte);
-    if (state != NO_GAP && !local->a)
+    uint32_t state = cz_gap_step(machine, GAP_EDGE, 0, local->b, byte);
+    if (state != CZ_NO_GAP && !local->a)
         cz_step_add(machine, out, OP_GO, cz_local_add(machine, LOCAL_END, 0, state, 0, 0));
 }
 
@@ -639,13 +546,30 @@ static void fill_table(struct cz_machine *machine, const struct cz_local *local,
         break;
     default:
         only(next, structure, sizeof structure - 1);
+        for (const char *blank = " \t\n\r"; *blank && in_flexible_gap(machine, local->kind); blank++)
+            next[(uint8_t)*blank] = local->kind == LOCAL_END && local->a ? STEP_DEAD : STEP_GAP;
         break;
     }
+}
+
+/* In the middle of a flexible gap. */
+static uint32_t step_in_gap(struct cz_machine *machine, const struct cz_local *local, uint8_t byte)
+{
+    if (!cz_is_blank(byte))
+        return cz_gap_done(machine, GAP_EDGE, 0, local->b)
+                   ? cz_local_step(machine, local->base, byte)
+                   : STEP_DEAD;
+    uint32_t state = cz_gap_step(machine, GAP_EDGE, 0, local->b, byte);
+    return state == CZ_NO_GAP
+               ? (uint32_t)STEP_DEAD
+               : cz_local_add(machine, local->kind, local->a, state, local->c, local->d);
 }
 
 uint32_t cz_local_step(struct cz_machine *machine, uint32_t id, uint8_t byte)
 {
     struct cz_local local = machine->locals[id];
+    if (local.base)
+        return step_in_gap(machine, &local, byte);
     if (!local.next) {
         local.next = calloc(256, sizeof *local.next);
         if (!local.next) {
@@ -659,205 +583,4 @@ uint32_t cz_local_step(struct cz_machine *machine, uint32_t id, uint8_t byte)
     if (!local.next[byte])
         local.next[byte] = step_new(machine, &local, byte);
     return local.next[byte];
-}
-
-/* ---- Binding: what a state must remember of the text ---- */
-
-/* Where the JSON value that ends at `end` begins. */
-static size_t value_begin(const char *text, size_t end)
-{
-    size_t at = end, depth = 0;
-    while (at > 0) {
-        char c = text[--at];
-        if (c == '"') {
-            for (;;) {
-                size_t slashes = 0;
-                while (at > 0 && text[at - 1] != '"')
-                    at--;
-                if (at == 0)
-                    return 0;
-                at--;
-                while (at > slashes && text[at - 1 - slashes] == '\\')
-                    slashes++;
-                if (slashes % 2 == 0)
-                    break;
-            }
-        } else if (c == '}' || c == ']') {
-            depth++;
-        } else if (c == '{' || c == '[') {
-            depth--;
-        } else if (depth == 0) {
-            while (at > 0 && (strchr("+-.", text[at - 1]) || (text[at - 1] >= '0' && text[at - 1] <= '9') ||
-                              (text[at - 1] >= 'A' && text[at - 1] <= 'z' && text[at - 1] != '[' &&
-                               text[at - 1] != ']' && text[at - 1] != '\\')))
-                at--;
-        }
-        if (depth == 0)
-            return at;
-    }
-    return 0;
-}
-
-static uint32_t bind_item(struct cz_machine *machine, uint32_t local, struct cz_slice text)
-{
-    struct cz_arena arena = {0};
-    struct cz_json *json;
-    const struct cz_json_options options = {.allow_lone_surrogates = true};
-    const struct cz_local at = machine->locals[local];
-    const uint32_t *array = cz_intern_get(&machine->arrays, at.a);
-    cz_formula formula = array[0];
-    uint32_t depth = array[1], result = 0;
-    size_t begin = value_begin(text.data, text.size);
-    struct cz_slice item = cz_slice_of(text.data + begin, text.size - begin);
-    if (cz_json_parse(&arena, item, &options, &json, NULL) == CLOZE_OK) {
-        formula = cz_formula_bind(machine, formula, cz_value_constant(machine, json));
-        if (cz_array_alive(machine, formula))
-            result = cz_local_add(machine, LOCAL_ARRAY_AFTER,
-                                  cz_array_add(machine, formula, depth), at.b, 0, 0);
-    }
-    cz_arena_free(&arena);
-    return result;
-}
-
-uint32_t cz_local_bind_key(struct cz_machine *machine, uint32_t colon, struct cz_slice key)
-{
-    struct cz_local at = machine->locals[colon];
-    uint32_t count = 0, result = 0, size = cz_intern_size(&machine->targets, at.a);
-    uint32_t *words = malloc((size + 1) * sizeof *words);
-    cz_expr literal = cz_expr_literal(machine->exprs, key);
-    for (uint32_t i = 0; words && i < size; i += 2) {
-        uint32_t value = cz_intern_get(&machine->targets, at.a)[i];
-        uint32_t after = cz_intern_get(&machine->targets, at.a)[i + 1];
-        struct cz_object object = cz_object_get(machine, machine->locals[after].a);
-        object.extra = cz_expr_or(machine->exprs, object.extra, literal);
-        uint32_t id = cz_object_add(machine, &object);
-        if (id == UINT32_MAX || !cz_object_alive(machine, id))
-            continue;
-        words[count++] = value;
-        words[count++] = cz_local_add(machine, LOCAL_OBJECT_AFTER, id, 0, 0, 0);
-    }
-    if (count)
-        result = cz_local_add(machine, LOCAL_COLON,
-                              cz_intern_add(&machine->targets, words, count, NULL), at.b, 0, at.d);
-    free(words);
-    return result;
-}
-
-/* The key is the string that ends the text. */
-static uint32_t bind_key(struct cz_machine *machine, uint32_t colon, struct cz_slice text)
-{
-    struct cz_buffer key = {0};
-    size_t begin = value_begin(text.data, text.size);
-    uint32_t result = 0;
-    if (cz_string_decode(cz_slice_of(text.data + begin + 1, text.size - begin - 2), &key))
-        result = cz_local_bind_key(machine, colon, cz_buffer_slice(&key));
-    cz_buffer_free(&key);
-    return result;
-}
-
-/* The local as it is when what was read last is remembered; 0 when it is not allowed. */
-static uint32_t bind(struct cz_machine *machine, uint32_t local, struct cz_slice text)
-{
-    return machine->locals[local].flags == THREAD_KEY_OPEN ? bind_key(machine, local, text)
-                                                           : bind_item(machine, local, text);
-}
-
-/* ---- Threads ---- */
-
-static void emit(struct cz_machine *machine, struct cz_thread thread, struct cz_threads *out,
-                 uint32_t first)
-{
-    for (uint32_t i = first; i < out->count; i++) {
-        if (out->items[i].local == thread.local && out->items[i].stack == thread.stack) {
-            out->items[i].marks |= thread.marks;
-            return;
-        }
-    }
-    if (!cz_threads_add(out, thread))
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
-}
-
-static void step_into(struct cz_machine *machine, struct cz_thread thread, uint8_t byte,
-                      const struct cz_binder *binder, struct cz_threads *out, uint32_t first);
-
-/* Continues with the local on top of the stack; `used` tells whether the byte is spent. */
-static void pop(struct cz_machine *machine, struct cz_thread thread, uint8_t byte, bool used,
-                const struct cz_binder *binder, struct cz_threads *out, uint32_t first)
-{
-    if (thread.stack == CZ_STACK_UNKNOWN) {
-        thread.local = used ? CZ_LOCAL_EXIT : CZ_LOCAL_EXIT_REDO;
-        emit(machine, thread, out, first);
-        return;
-    }
-    struct cz_stack stack = machine->stacks[thread.stack];
-    struct cz_thread next = {stack.local, stack.parent, thread.marks};
-    if (machine->locals[stack.local].flags) {
-        if (binder)
-            next.local = bind(machine, stack.local,
-                              cz_slice_of(binder->text, binder->size + used));
-        else
-            next.marks |= machine->locals[stack.local].flags;
-        if (next.local == 0)
-            return;
-    }
-    if (used)
-        emit(machine, next, out, first);
-    else
-        step_into(machine, next, byte, binder, out, first);
-}
-
-static void step_into(struct cz_machine *machine, struct cz_thread thread, uint8_t byte,
-                      const struct cz_binder *binder, struct cz_threads *out, uint32_t first)
-{
-    const uint32_t *table = machine->locals[thread.local].next;
-    uint32_t step = table ? table[byte] : 0;
-    if (step == 0)
-        step = cz_local_step(machine, thread.local, byte);
-    if (step == STEP_DEAD)
-        return;
-    if (thread.marks & THREAD_ITEM_OPEN)
-        thread.marks |= THREAD_UNCERTAIN;
-    if (!(step & STEP_EFFECT)) {
-        thread.local = step;
-        emit(machine, thread, out, first);
-        return;
-    }
-    struct cz_effect effect = machine->effects[step & ~STEP_EFFECT];
-    for (uint32_t i = 0; i < effect.count; i++) {
-        struct cz_alternative alternative = machine->alternatives[effect.first + i];
-        struct cz_thread next = thread;
-        for (uint32_t j = 0; j < alternative.push_count; j++) {
-            uint32_t push = machine->pushes[alternative.push_first + j];
-            next.stack = cz_stack_push(machine, next.stack, push);
-            if ((next.marks & THREAD_KEY_OPEN) && machine->locals[push].flags == THREAD_KEY_OPEN)
-                next.marks |= THREAD_UNCERTAIN; /* it must not be the key that is not yet known */
-        }
-        next.local = alternative.next;
-        if (alternative.op == OP_GO)
-            emit(machine, next, out, first);
-        else
-            pop(machine, next, byte, alternative.op == OP_POP, binder, out, first);
-    }
-}
-
-void cz_thread_step(struct cz_machine *machine, struct cz_thread thread, uint8_t byte,
-                    const struct cz_binder *binder, struct cz_threads *out, uint32_t first)
-{
-    step_into(machine, thread, byte, binder, out, first);
-}
-
-bool cz_thread_may_end(struct cz_machine *machine, uint32_t local, uint32_t stack)
-{
-    for (;;) {
-        const struct cz_local *at = &machine->locals[local];
-        if (at->kind == LOCAL_END)
-            return at->a || gap_done(machine, GAP_EDGE, 0, at->b);
-        bool may = (at->kind == LOCAL_NUMBER && cz_number_is_whole(machine->numbers, at->a)) ||
-                   (at->kind == LOCAL_LEXEME && cz_expr_nullable(machine->exprs, at->a)) ||
-                   (at->kind == LOCAL_SYMBOL && cz_symbol_nullable(machine->rules, at->a));
-        if (!may)
-            return false;
-        local = machine->stacks[stack].local;
-        stack = machine->stacks[stack].parent;
-    }
 }

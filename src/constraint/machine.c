@@ -86,6 +86,7 @@ static bool start_tables(struct cz_machine *machine)
            cz_local_add(machine, LOCAL_DEAD, 1, 0, 0, 0) == STEP_DEAD &&
            cz_local_add(machine, LOCAL_DEAD, 2, 0, 0, 0) == CZ_LOCAL_EXIT &&
            cz_local_add(machine, LOCAL_DEAD, 3, 0, 0, 0) == CZ_LOCAL_EXIT_REDO &&
+           cz_local_add(machine, LOCAL_DEAD, 4, 0, 0, 0) == STEP_GAP &&
            cz_stack_push(machine, 0, 0) == CZ_STACK_EMPTY &&
            cz_stack_push(machine, 0, STEP_DEAD) == CZ_STACK_UNKNOWN;
 }

@@ -156,14 +156,15 @@ struct cz_local {
     uint8_t kind;
     uint8_t flags; /* what is to be remembered on a pop to it: THREAD_KEY_OPEN, THREAD_ITEM_OPEN */
     uint32_t a, b, c, d;
-    uint32_t *next;    /* [256] 0 unknown, STEP_DEAD, a local, or STEP_EFFECT | effect */
+    uint32_t base;     /* in a flexible gap: the local at its beginning; else 0 */
+    uint32_t *next;    /* [256] 0 unknown, STEP_DEAD, STEP_GAP, a local, or STEP_EFFECT | effect */
     uint32_t distance; /* tokens to complete this local, + 1; 0 unknown */
     uint16_t only;     /* the one byte that can follow, + 2; 1: several; 0 unknown */
 };
 
 /* Locals with fixed names. Where a walk does not know the stack, it stands on CZ_STACK_UNKNOWN, and
  * a pop from there leads to one of the exits: the byte was used, or is to be stepped again. */
-enum { STEP_DEAD = 1, CZ_LOCAL_EXIT = 2, CZ_LOCAL_EXIT_REDO = 3 };
+enum { STEP_DEAD = 1, CZ_LOCAL_EXIT = 2, CZ_LOCAL_EXIT_REDO = 3, STEP_GAP = 4 };
 enum { CZ_STACK_EMPTY = 0, CZ_STACK_UNKNOWN = 1 };
 #define STEP_EFFECT 0x80000000u
 
@@ -186,9 +187,11 @@ struct cz_stack {
     uint32_t depth;
 };
 
+/* Within a token, how far flexible white space has been read is counted beside the local. */
 struct cz_thread {
     uint32_t local, stack;
-    uint32_t marks;
+    uint16_t marks;
+    uint16_t gap; /* 0 between tokens: see cz_thread_open */
 };
 
 /* A mask walk does not know the text: what a state should remember of it (an undeclared key, an item
@@ -444,11 +447,6 @@ uint32_t cz_array_add(struct cz_machine *machine, cz_formula formula, uint32_t d
 bool cz_array_alive(struct cz_machine *machine, cz_formula formula);
 uint32_t cz_array_targets(struct cz_machine *machine, uint32_t id);
 const struct cz_keyset *cz_keyset_of(struct cz_machine *machine, cz_formula formula, uint32_t *id);
-/* White space stands in gaps between the parts of a document. */
-enum gap { GAP_EDGE, GAP_OPEN, GAP_CLOSE, GAP_BEFORE_COLON, GAP_COLON, GAP_BEFORE_COMMA, GAP_COMMA };
-/* Appends what the gap still wants. */
-void cz_gap_finish(const struct cz_machine *machine, uint32_t gap, uint32_t depth, uint32_t state,
-                   struct cz_buffer *out);
 /* Like cz_object_targets, but only those readings after which the formula wants less. */
 uint32_t cz_object_useful(struct cz_machine *machine, uint32_t id, uint32_t index);
 
@@ -465,15 +463,34 @@ bool cz_array_finish(struct cz_machine *machine, uint32_t id, bool first, struct
 bool cz_value_shortest(struct cz_machine *machine, cz_value value, uint32_t depth,
                        struct cz_buffer *out);
 
+/* gap.c: white space stands in gaps between the parts of a document */
+enum gap { GAP_EDGE, GAP_OPEN, GAP_CLOSE, GAP_BEFORE_COLON, GAP_COLON, GAP_BEFORE_COMMA, GAP_COMMA };
+#define CZ_NO_GAP UINT32_MAX
+bool cz_is_blank(uint8_t byte);
+/* The state of a gap after one more byte; CZ_NO_GAP when it can't be read. */
+uint32_t cz_gap_step(const struct cz_machine *machine, enum gap gap, uint32_t depth, uint32_t state,
+                     uint8_t byte);
+/* Whether the gap may end here. */
+bool cz_gap_done(const struct cz_machine *machine, enum gap gap, uint32_t depth, uint32_t state);
+/* Appends what the gap still wants. */
+void cz_gap_finish(const struct cz_machine *machine, enum gap gap, uint32_t depth, uint32_t state,
+                   struct cz_buffer *out);
+
 /* local.c: the byte automaton */
 uint32_t cz_local_add(struct cz_machine *machine, uint32_t kind, uint32_t a, uint32_t b, uint32_t c,
                       uint32_t d);
-/* The same targets, the objects of which remember an undeclared key (decoded). 0: none is left. */
-uint32_t cz_local_bind_key(struct cz_machine *machine, uint32_t colon, struct cz_slice key);
-uint32_t cz_stack_push(struct cz_machine *machine, uint32_t stack, uint32_t local);
 /* What byte does in a local: see cz_local.next. */
 uint32_t cz_local_step(struct cz_machine *machine, uint32_t local, uint8_t byte);
-/* Appends the threads that `thread` becomes, unless they stand at or behind `first` already. */
+/* thread.c: locals with the stacks below them */
+uint32_t cz_stack_push(struct cz_machine *machine, uint32_t stack, uint32_t local);
+/* The same targets, the objects of which remember an undeclared key (decoded). 0: none is left. */
+uint32_t cz_local_bind_key(struct cz_machine *machine, uint32_t colon, struct cz_slice key);
+/* Between tokens a thread's local tells how far white space was read; while bytes are stepped the
+ * thread does. Opening and closing go from one form to the other. */
+struct cz_thread cz_thread_open(const struct cz_machine *machine, struct cz_thread thread);
+struct cz_thread cz_thread_close(struct cz_machine *machine, struct cz_thread thread);
+/* Appends the threads that `thread` becomes, unless they stand at or behind `first` already. All
+ * are open. */
 void cz_thread_step(struct cz_machine *machine, struct cz_thread thread, uint8_t byte,
                     const struct cz_binder *binder, struct cz_threads *out, uint32_t first);
 bool cz_thread_may_end(struct cz_machine *machine, uint32_t local, uint32_t stack);

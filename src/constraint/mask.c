@@ -168,7 +168,7 @@ static void walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_
     uint32_t end = top + trie->nodes[top].skip;
     threads->count = 0;
     for (uint32_t i = 0; i < begin_count; i++) {
-        if (!cz_threads_add(threads, begin[i])) {
+        if (!cz_threads_add(threads, cz_thread_open(machine, begin[i]))) {
             cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
             return;
         }
@@ -186,9 +186,9 @@ static void walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_
             uint32_t step = table ? table[node->byte] : 0;
             if (step == STEP_DEAD)
                 continue;
-            if (step && !(step & STEP_EFFECT) && !at.marks && first - starts[depth - 1] == 1 &&
-                threads->count < threads->capacity) {
-                threads->items[threads->count++] = (struct cz_thread){step, at.stack, 0};
+            if (step > STEP_GAP && !(step & STEP_EFFECT) && !at.marks && !at.gap &&
+                first - starts[depth - 1] == 1 && threads->count < threads->capacity) {
+                threads->items[threads->count++] = (struct cz_thread){step, at.stack, 0, 0};
                 plain = true;
                 continue;
             }
@@ -267,7 +267,7 @@ static bool take_exits(void *context, uint32_t node, uint32_t token, struct cz_t
 
 static void split_walk(struct splitting *splitting, const struct cz_trie *trie, uint32_t local)
 {
-    const struct cz_thread thread = {local, CZ_STACK_UNKNOWN, 0};
+    const struct cz_thread thread = {.local = local, .stack = CZ_STACK_UNKNOWN};
     splitting->found.trie = trie;
     walk(splitting->found.machine, trie, 0, false, &thread, 1, take_exits, splitting);
 }
@@ -327,9 +327,9 @@ static void name_part(struct splitting *splitting, const struct cz_inner *inner,
     if (!child)
         return;
     const struct cz_thread thread = {
-        cz_local_add(machine, LOCAL_NAME, inner->object, inner->first << 16 | inner->last,
-                     inner->depth, 0),
-        CZ_STACK_UNKNOWN, 0};
+        .local = cz_local_add(machine, LOCAL_NAME, inner->object, inner->first << 16 | inner->last,
+                              inner->depth, 0),
+        .stack = CZ_STACK_UNKNOWN};
     walk(machine, &machine->vocab->trie, child, true, &thread, 1, take_exits, splitting);
 }
 
@@ -556,7 +556,7 @@ static void follow_exits(struct collection *found, const struct cz_split *split,
     found->trie = trie;
     for (uint32_t i = 0; i < split->exit_count; i++) {
         struct cz_exit exit = split->exits[i];
-        struct cz_thread thread = {top.local, top.parent, exit.marks | open};
+        struct cz_thread thread = {top.local, top.parent, (uint16_t)(exit.marks | open), 0};
         walk(machine, trie, exit.node, exit.redo, &thread, 1, take_tokens, found);
     }
 }
@@ -566,7 +566,7 @@ static void follow_quotes(struct collection *found, uint32_t local, uint32_t sta
 {
     struct cz_machine *machine = found->machine;
     struct cz_threads behind = {0};
-    cz_thread_step(machine, (struct cz_thread){local, stack, 0}, '"', NULL, &behind, 0);
+    cz_thread_step(machine, (struct cz_thread){.local = local, .stack = stack}, '"', NULL, &behind, 0);
     found->trie = &machine->vocab->quotes;
     walk(machine, found->trie, 0, false, behind.items, behind.count, take_tokens, found);
     free(behind.items);
@@ -593,7 +593,7 @@ static bool redo_parts(struct collection *found, uint32_t local, uint32_t stack)
             for (uint32_t t = trie->nodes[n].token; t != UINT32_MAX; t = trie->same[t])
                 remove_token(found, t);
         }
-        struct cz_thread thread = {machine->splits[local].part_locals[i], stack, 0};
+        struct cz_thread thread = {.local = machine->splits[local].part_locals[i], .stack = stack};
         walk(machine, trie, node, true, &thread, 1, take_tokens, found);
     }
     return true;
@@ -651,7 +651,7 @@ static bool fill_entry(struct cz_machine *machine, uint32_t local, uint32_t stac
             follow_quotes(&found, local, stack);
     }
     if (machine->rules)
-        add_tokens_by_id(&found, (struct cz_thread){local, stack, 0});
+        add_tokens_by_id(&found, (struct cz_thread){.local = local, .stack = stack});
     uint32_t *copy = copy_found(&found);
     *entry = (struct cz_mask_entry){.ids = found.dense ? NULL : copy,
                                     .words = found.dense ? copy : NULL, .count = found.count,
@@ -723,7 +723,8 @@ static bool measure_node(void *context, uint32_t node, uint32_t token, struct cz
     for (uint32_t i = first; i < threads->count; i++) {
         if (threads->items[i].marks & THREAD_UNCERTAIN)
             continue;
-        uint32_t distance = cz_thread_distance(measure->machine, threads->items[i]);
+        uint32_t distance = cz_thread_distance(
+            measure->machine, cz_thread_close(measure->machine, threads->items[i]));
         nearest = distance < nearest ? distance : nearest;
     }
     measure->farthest = nearest > measure->farthest ? nearest : measure->farthest;

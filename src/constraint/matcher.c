@@ -61,7 +61,7 @@ cloze_status cz_matcher_create(struct cz_grammar *grammar, struct cz_matcher **o
     if (!matcher)
         return cz_fail_memory(error, "a matcher");
     struct cz_machine *machine = matcher->machine;
-    struct cz_thread start = {machine->root_local, machine->root_stack, 0};
+    struct cz_thread start = {.local = machine->root_local, .stack = machine->root_stack};
     if (!matcher->words || !cz_threads_add(&matcher->threads, start) ||
         !push_record(matcher, (struct record){0})) {
         cz_matcher_free(matcher);
@@ -159,7 +159,7 @@ static bool step_by_id(struct cz_matcher *matcher, uint32_t token, struct cz_thr
         if (machine->locals[at.local].a != token)
             continue;
         struct cz_stack stack = machine->stacks[at.stack];
-        cz_threads_add(out, (struct cz_thread){stack.local, stack.parent, 0});
+        cz_threads_add(out, (struct cz_thread){.local = stack.local, .stack = stack.parent});
     }
     free(opened.items);
     return out->count > 0;
@@ -171,7 +171,7 @@ static struct cz_threads *step_bytes(struct cz_matcher *matcher, struct cz_slice
     struct cz_threads *from = &matcher->scratch[0], *to = &matcher->scratch[1];
     from->count = 0;
     for (uint32_t i = last(matcher)->first; i < matcher->threads.count; i++) {
-        if (!cz_threads_add(from, matcher->threads.items[i]))
+        if (!cz_threads_add(from, cz_thread_open(matcher->machine, matcher->threads.items[i])))
             return NULL;
     }
     size_t before = matcher->text.size;
@@ -189,6 +189,8 @@ static struct cz_threads *step_bytes(struct cz_matcher *matcher, struct cz_slice
         from = to;
         to = swap;
     }
+    for (uint32_t i = 0; i < from->count; i++)
+        from->items[i] = cz_thread_close(matcher->machine, from->items[i]);
     return from;
 }
 

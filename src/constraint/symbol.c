@@ -196,7 +196,7 @@ bool cz_symbol_tokens(struct cz_machine *machine, struct cz_thread thread, struc
         else if (local.kind == LOCAL_LEXEME)
             opening.passed = cz_expr_nullable(machine->exprs, local.a);
         for (uint32_t i = 0; i < list.count; i++) {
-            struct cz_thread made = {list.items[i].next, thread.stack, 0};
+            struct cz_thread made = {.local = list.items[i].next, .stack = thread.stack};
             for (uint32_t j = 0; j < list.items[i].push_count; j++)
                 made.stack = cz_stack_push(machine, made.stack, list.items[i].pushes[j]);
             cz_threads_add(out, made);
@@ -205,7 +205,7 @@ bool cz_symbol_tokens(struct cz_machine *machine, struct cz_thread thread, struc
         if (!opening.passed || thread.stack == 0)
             return out->count > 0;
         struct cz_stack stack = machine->stacks[thread.stack];
-        thread = (struct cz_thread){stack.local, stack.parent, 0};
+        thread = (struct cz_thread){.local = stack.local, .stack = stack.parent};
     }
 }
 
