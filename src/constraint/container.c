@@ -1,6 +1,6 @@
 /*
- * container.c - objects and arrays under way: which keys and values may come next, and whether the
- * container can still be completed.
+ * container.c - objects under way: which keys and values may come next, and whether the object can
+ * still be completed; and how many values there are of a kind.
  *
  * The keys that a formula names are told apart one by one; all others fall into classes by the
  * patterns that they match. What an object may do next is its plan, made on first need.
@@ -572,7 +572,7 @@ bool cz_object_alive(struct cz_machine *machine, uint32_t id)
 
 /* ---- Targets and plans ---- */
 
-static uint32_t add_targets(struct cz_machine *machine, const uint32_t *words, uint32_t count)
+uint32_t cz_targets_add(struct cz_machine *machine, const uint32_t *words, uint32_t count)
 {
     uint32_t id = count ? cz_intern_add(&machine->targets, words, count, NULL) : UINT32_MAX;
     return id;
@@ -596,7 +596,7 @@ static uint32_t member_targets(struct cz_machine *machine, uint32_t id,
         words[count++] = pairs.items[i].value;
         words[count++] = cz_local_add(machine, LOCAL_OBJECT_AFTER, next, 0, 0, 0);
     }
-    uint32_t targets = words ? add_targets(machine, words, count) : UINT32_MAX;
+    uint32_t targets = words ? cz_targets_add(machine, words, count) : UINT32_MAX;
     free(words);
     cz_pairs_free(&pairs);
     return targets;
@@ -631,7 +631,7 @@ uint32_t cz_object_useful(struct cz_machine *machine, uint32_t id, uint32_t inde
         words[count++] = pair[0];
         words[count++] = pair[1];
     }
-    uint32_t useful = words ? add_targets(machine, words, count) : UINT32_MAX;
+    uint32_t useful = words ? cz_targets_add(machine, words, count) : UINT32_MAX;
     free(words);
     return useful;
 }
@@ -762,247 +762,6 @@ void cz_object_probe(struct cz_machine *machine, cz_formula formula)
     }
 }
 
-/* ---- Arrays ---- */
-
-uint32_t cz_array_add(struct cz_machine *machine, cz_formula formula, uint32_t depth)
-{
-    return cz_intern_add(&machine->arrays, (uint32_t[]){formula, depth}, 2, NULL);
-}
-
-static bool array_facts_reserve(struct cz_machine *machine, cz_formula formula)
-{
-    if (formula < machine->array_facts_capacity)
-        return true;
-    uint32_t capacity = (formula + 64) * 2;
-    uint8_t *larger = realloc(machine->array_facts, capacity);
-    if (!larger)
-        return false;
-    memset(larger + machine->array_facts_capacity, 0, capacity - machine->array_facts_capacity);
-    machine->array_facts = larger;
-    machine->array_facts_capacity = capacity;
-    return true;
-}
-
-/* Items, a count and uniqueness only: decided without walking item by item. */
-struct sequence {
-    uint32_t minimum;
-    bool simple;
-    cz_value seen; /* of UNIQUE; NONE */
-    bool unique;
-};
-
-static void sequence_leaf(const uint32_t *words, struct sequence *all)
-{
-    if (words[0] == FORMULA_COUNT) {
-        all->minimum = words[1];
-    } else if (words[0] == FORMULA_UNIQUE) {
-        all->unique = true;
-        all->seen = words[1];
-    } else if (words[0] != FORMULA_ITEMS && words[0] != FORMULA_TRUE) {
-        all->simple = false;
-    }
-}
-
-/* The value of the item `ahead` places on, and whether all later ones are the same. */
-static cz_value value_ahead(struct cz_machine *machine, cz_formula formula, uint32_t ahead,
-                            bool *last)
-{
-    bool list = cz_formula_kind(machine, formula) == FORMULA_AND;
-    uint32_t size = list ? cz_formula_size(machine, formula) : 1;
-    cz_value value = CZ_VALUE_ANY;
-    *last = true;
-    for (uint32_t i = list; i < size; i++) {
-        const uint32_t *words =
-            cz_formula_words(machine, list ? cz_formula_words(machine, formula)[i] : formula);
-        if (words[0] != FORMULA_ITEMS)
-            continue;
-        const struct cz_items *items = machine->items[words[1]];
-        uint64_t position = (uint64_t)words[2] + ahead;
-        *last &= position >= items->count;
-        value = cz_value_and(machine, value,
-                             position < items->count ? items->prefix[position] : items->rest);
-    }
-    return value;
-}
-
-enum { SCARCE_LIMIT = 64 }; /* positions of a unique array that may each have few values */
-
-struct position {
-    cz_value value;
-    size_t count;
-};
-
-static int compare_positions(const void *x, const void *y)
-{
-    const struct position *a = x, *b = y;
-    return (a->count > b->count) - (a->count < b->count);
-}
-
-/* Different values for positions that have few each: taken from the scarcest on, each must have more
- * values than positions before it that may want the same. Where that shows nothing, two equal
- * single values, or too few values for all alike, show that there is no way. */
-static bool distinct_alive(struct cz_machine *machine, struct position *positions, uint32_t count)
-{
-    bool same = true;
-    qsort(positions, count, sizeof *positions, compare_positions);
-    for (uint32_t i = 1; i < count; i++)
-        same &= positions[i].value == positions[0].value;
-    if (same)
-        return positions[0].count >= count;
-    for (uint32_t i = 1; i < count && positions[i].count < count; i++) {
-        uint32_t rivals = 0;
-        bool equal = false;
-        for (uint32_t j = 0; j < i; j++) {
-            if (!cz_value_alive(machine, cz_value_and(machine, positions[i].value,
-                                                      positions[j].value)))
-                continue;
-            rivals++;
-            equal |= positions[i].count == 1 && positions[j].count == 1;
-        }
-        if (equal)
-            return false;
-        if (positions[i].count <= rivals) {
-            cz_machine_fail(machine, CLOZE_UNSUPPORTED, NULL,
-                            "uniqueItems over positions that each have few values is not enforced");
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool sequence_alive(struct cz_machine *machine, cz_formula formula,
-                           const struct sequence *all)
-{
-    bool last = false, scarce = false;
-    struct position positions[SCARCE_LIMIT];
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < all->minimum && (!last || (scarce && count < SCARCE_LIMIT)); i++) {
-        cz_value value = value_ahead(machine, formula, i, &last);
-        if (all->unique)
-            value = cz_value_and(machine, value, cz_value_not(machine, all->seen));
-        if (!cz_value_alive(machine, value))
-            return false;
-        if (!all->unique || all->minimum < 2 || count == SCARCE_LIMIT)
-            continue;
-        positions[count].value = value;
-        positions[count].count = cz_value_count(machine, value, all->minimum);
-        scarce |= positions[count++].count < all->minimum;
-    }
-    if (!scarce)
-        return true;
-    if (all->minimum > SCARCE_LIMIT) {
-        cz_machine_fail(machine, CLOZE_UNSUPPORTED, NULL,
-                        "uniqueItems over more than 64 positions that each have few values is not "
-                        "enforced");
-        return false;
-    }
-    return distinct_alive(machine, positions, count);
-}
-
-static bool array_search(struct cz_machine *machine, cz_formula formula)
-{
-    struct cz_pairs pairs = {0};
-    bool found = false;
-    if (!cz_machine_burn(machine, 1))
-        return false;
-    cz_formula_item(machine, formula, &pairs);
-    for (uint32_t i = 0; i < pairs.count && !found && machine->failed == CLOZE_OK; i++)
-        found = cz_value_alive(machine, pairs.items[i].value) &&
-                cz_array_alive(machine, pairs.items[i].rest);
-    cz_pairs_free(&pairs);
-    return found;
-}
-
-static bool array_alive(struct cz_machine *machine, cz_formula formula)
-{
-    struct sequence all = {.simple = true};
-    if (cz_formula_nullable(machine, formula))
-        return true;
-    const uint32_t *words = cz_formula_words(machine, formula);
-    uint32_t size = cz_formula_size(machine, formula);
-    if (words[0] == FORMULA_AND) {
-        for (uint32_t i = 1; i < size; i++)
-            sequence_leaf(cz_formula_words(machine, cz_formula_words(machine, formula)[i]), &all);
-    } else {
-        sequence_leaf(words, &all);
-    }
-    return all.simple ? sequence_alive(machine, formula, &all) : array_search(machine, formula);
-}
-
-bool cz_array_alive(struct cz_machine *machine, cz_formula formula)
-{
-    if (formula == CZ_FORMULA_FALSE)
-        return false;
-    if (!array_facts_reserve(machine, formula)) {
-        no_memory(machine);
-        return false;
-    }
-    uint8_t known = machine->array_facts[formula];
-    if (known == ALIVE || known == DEAD)
-        return known == ALIVE;
-    if (known == OPEN) {
-        machine->cycle_depth = 0;
-        return false;
-    }
-    if (machine->depth >= CZ_MACHINE_DEPTH) {
-        cz_machine_fail(machine, CLOZE_LIMIT, NULL, "required items nest or count too deeply");
-        return false;
-    }
-    uint32_t outer = machine->cycle_depth;
-    machine->cycle_depth = UINT32_MAX;
-    machine->array_facts[formula] = OPEN;
-    machine->depth++;
-    bool alive = array_alive(machine, formula);
-    machine->depth--;
-    bool sure = machine->failed == CLOZE_OK && (alive || machine->cycle_depth == UINT32_MAX);
-    machine->array_facts[formula] = !sure ? UNKNOWN : alive ? ALIVE : DEAD;
-    if (alive || machine->cycle_depth > outer)
-        machine->cycle_depth = outer;
-    return alive;
-}
-
-static uint32_t array_targets(struct cz_machine *machine, uint32_t id)
-{
-    const uint32_t *array = cz_intern_get(&machine->arrays, id);
-    cz_formula formula = array[0];
-    uint32_t depth = array[1], count = 0;
-    struct cz_pairs pairs = {0};
-    cz_formula_item(machine, formula, &pairs);
-    uint32_t *words = malloc((pairs.count * 2 + 1) * sizeof *words);
-    for (uint32_t i = 0; words && i < pairs.count; i++) {
-        if (!cz_value_alive(machine, pairs.items[i].value) ||
-            !cz_array_alive(machine, pairs.items[i].rest))
-            continue;
-        uint32_t next = cz_array_add(machine, pairs.items[i].rest, depth);
-        words[count++] = pairs.items[i].value;
-        words[count++] = cz_local_add(machine, LOCAL_ARRAY_AFTER, next, 0, 0, 0);
-    }
-    uint32_t targets = words ? add_targets(machine, words, count) : UINT32_MAX;
-    free(words);
-    cz_pairs_free(&pairs);
-    return targets;
-}
-
-/* Remembered: + 2; 1: none; 0: not known yet. */
-uint32_t cz_array_targets(struct cz_machine *machine, uint32_t id)
-{
-    if (id >= machine->array_targets_capacity) {
-        uint32_t capacity = (id + 64) * 2;
-        uint32_t *larger = realloc(machine->array_targets, capacity * sizeof *larger);
-        if (!larger)
-            return array_targets(machine, id);
-        memset(larger + machine->array_targets_capacity, 0,
-               (capacity - machine->array_targets_capacity) * sizeof *larger);
-        machine->array_targets = larger;
-        machine->array_targets_capacity = capacity;
-    }
-    if (!machine->array_targets[id]) {
-        uint32_t targets = array_targets(machine, id);
-        machine->array_targets[id] = targets == UINT32_MAX ? 1 : targets + 2;
-    }
-    return machine->array_targets[id] == 1 ? UINT32_MAX : machine->array_targets[id] - 2;
-}
-
 /* ---- Counting ---- */
 
 static size_t product(size_t a, size_t b, size_t limit)
@@ -1027,7 +786,7 @@ static size_t array_count(struct cz_machine *machine, cz_formula formula, size_t
     size_t total = 1;
     bool last = false;
     for (uint32_t i = 0; i < length && total < limit; i++)
-        total = product(total, cz_value_count(machine, value_ahead(machine, formula, i, &last), limit),
+        total = product(total, cz_value_count(machine, cz_array_ahead(machine, formula, i, &last), limit),
                         limit);
     return total;
 }

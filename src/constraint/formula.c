@@ -720,25 +720,61 @@ void cz_formula_member(struct cz_machine *machine, cz_formula formula,
     read_one(machine, formula, member, out);
 }
 
-cz_formula cz_formula_bind(struct cz_machine *machine, cz_formula formula, cz_value value)
+typedef cz_formula leaf_function(struct cz_machine *machine, uint32_t kind, cz_value seen,
+                                 cz_value value);
+
+/* The formula with its UNIQUE and REPEAT leaves replaced. */
+static cz_formula map_leaves(struct cz_machine *machine, cz_formula formula, leaf_function *map,
+                             cz_value value)
 {
     if (!cz_formula_binds(machine, formula))
         return formula;
     uint32_t kind = cz_formula_kind(machine, formula), size = cz_formula_size(machine, formula);
-    if (kind == FORMULA_UNIQUE || kind == FORMULA_REPEAT) {
-        cz_value seen = cz_value_or(machine, cz_formula_words(machine, formula)[1], value);
-        cz_formula bound = cz_formula_atom(machine, kind, seen, 0, 0);
-        cz_formula_not(machine, bound);
-        return bound;
-    }
+    if (kind == FORMULA_UNIQUE || kind == FORMULA_REPEAT)
+        return map(machine, kind, cz_formula_words(machine, formula)[1], value);
     cz_formula *parts = malloc(size * sizeof *parts);
     cz_formula result = CZ_FORMULA_FALSE;
     for (uint32_t i = 1; parts && i < size; i++)
-        parts[i - 1] = cz_formula_bind(machine, cz_formula_words(machine, formula)[i], value);
+        parts[i - 1] = map_leaves(machine, cz_formula_words(machine, formula)[i], map, value);
     if (parts)
         result = make_list(machine, kind, parts, size - 1);
     free(parts);
     return result;
+}
+
+static cz_formula remember(struct cz_machine *machine, uint32_t kind, cz_value seen, cz_value value)
+{
+    cz_formula bound =
+        cz_formula_atom(machine, kind, cz_value_or(machine, seen, value), 0, 0);
+    cz_formula_not(machine, bound); /* so that the two of them are seen to be opposites */
+    return bound;
+}
+
+static cz_formula forget(struct cz_machine *machine, uint32_t kind, cz_value seen, cz_value value)
+{
+    (void)seen, (void)value;
+    return cz_formula_atom(machine, kind, CZ_VALUE_NONE, 0, 0);
+}
+
+static cz_formula settle(struct cz_machine *machine, uint32_t kind, cz_value seen, cz_value value)
+{
+    (void)machine, (void)seen, (void)value;
+    return kind == FORMULA_REPEAT ? CZ_FORMULA_TRUE : CZ_FORMULA_FALSE;
+}
+
+cz_formula cz_formula_bind(struct cz_machine *machine, cz_formula formula, cz_value value)
+{
+    return map_leaves(machine, formula, remember, value);
+}
+
+cz_formula cz_formula_forget(struct cz_machine *machine, cz_formula formula)
+{
+    return map_leaves(machine, formula, forget, CZ_VALUE_NONE);
+}
+
+cz_formula cz_formula_settle(struct cz_machine *machine, cz_formula formula)
+{
+    return map_leaves(machine, formula, settle, CZ_VALUE_NONE);
 }
 
 /* ---- Plainly disjoint ---- */

@@ -419,6 +419,9 @@ uint32_t cz_formula_size(const struct cz_machine *machine, cz_formula formula);
 bool cz_formula_nullable(const struct cz_machine *machine, cz_formula formula);
 /* Replaces UNIQUE and REPEAT atoms by ones that remember this value too. */
 cz_formula cz_formula_bind(struct cz_machine *machine, cz_formula formula, cz_value value);
+/* ... by ones that remember nothing; by what they are once an item came again. */
+cz_formula cz_formula_forget(struct cz_machine *machine, cz_formula formula);
+cz_formula cz_formula_settle(struct cz_machine *machine, cz_formula formula);
 bool cz_formula_binds(const struct cz_machine *machine, cz_formula formula);
 /* The pairs for one item. */
 void cz_formula_item(struct cz_machine *machine, cz_formula formula, struct cz_pairs *out);
@@ -443,12 +446,22 @@ bool cz_object_alive(struct cz_machine *machine, uint32_t id);
 void cz_object_probe(struct cz_machine *machine, cz_formula formula);
 struct cz_plan *cz_object_plan(struct cz_machine *machine, uint32_t id);
 uint32_t cz_object_targets(struct cz_machine *machine, uint32_t id, uint32_t index);
-uint32_t cz_array_add(struct cz_machine *machine, cz_formula formula, uint32_t depth);
-bool cz_array_alive(struct cz_machine *machine, cz_formula formula);
-uint32_t cz_array_targets(struct cz_machine *machine, uint32_t id);
+uint32_t cz_targets_add(struct cz_machine *machine, const uint32_t *words, uint32_t count);
 const struct cz_keyset *cz_keyset_of(struct cz_machine *machine, cz_formula formula, uint32_t *id);
 /* Like cz_object_targets, but only those readings after which the formula wants less. */
 uint32_t cz_object_useful(struct cz_machine *machine, uint32_t id, uint32_t index);
+
+/* array.c: arrays under way */
+uint32_t cz_array_add(struct cz_machine *machine, cz_formula formula, uint32_t depth);
+bool cz_array_alive(struct cz_machine *machine, cz_formula formula);
+uint32_t cz_array_targets(struct cz_machine *machine, uint32_t id);
+/* The value of the item `ahead` places on, and whether all later ones are the same. */
+cz_value cz_array_ahead(struct cz_machine *machine, cz_formula formula, uint32_t ahead, bool *last);
+
+/* distinct.c: arrays that remember their items */
+bool cz_distinct_alive(struct cz_machine *machine, cz_formula formula);
+/* Those of `value` after which, when `rest` has remembered the item, it can be met. */
+cz_value cz_distinct_narrow(struct cz_machine *machine, cz_value value, cz_formula rest);
 
 /* finish.c: distances */
 enum { CZ_FAR = 1 << 28 }; /* no completion was found within the limits */

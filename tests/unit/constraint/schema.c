@@ -109,6 +109,10 @@ static void acceptance_follows_the_standard(void **state)
          {"{\"a\": 1}", "{\"b\": 1}", "{\"c\": 0, \"a\": 1}"}, {"{}", "{\"a\": 1, \"b\": 2}"}},
         {"{\"oneOf\": [{\"type\": \"integer\"}, {\"minimum\": 2}]}", {"1", "2.5", "\"x\""}, {"3", "1.5"}},
         {"{\"uniqueItems\": true}", {"[1, 2]", "[[1], [2]]", "[1, true]"}, {"[1, 1.0]", "[{\"a\": 1, \"b\": 2}, {\"b\": 2, \"a\": 1}]", "[\"a\", \"\\u0061\"]"}},
+        {"{\"type\": \"array\", \"not\": {\"uniqueItems\": true}, \"maxItems\": 3}",
+         {"[1, 1]", "[1, 2, 1.0]", "[{}, {}, 3]"}, {"[]", "[1]", "[1, 2]", "[1, 2, 3]", "[1, 1, 2, 3]"}},
+        {"{\"uniqueItems\": true, \"prefixItems\": [{\"enum\": [\"ab\", \"ac\"]}, {\"const\": \"ac\"}], \"minItems\": 2}",
+         {"[\"ab\", \"ac\"]"}, {"[\"ac\", \"ac\"]", "[\"ac\"]"}},
         {"{\"contains\": {\"const\": 5}, \"minContains\": 2, \"maxContains\": 3}",
          {"[5, 1, 5]", "[5,5,5]", "{}"}, {"[5]", "[5, 5, 5, 5]", "[]"}},
         {"{\"if\": {\"properties\": {\"t\": {\"const\": 1}}, \"required\": [\"t\"]}, "
@@ -151,6 +155,8 @@ static void what_cannot_be_met_is_refused(void **state)
         "{\"allOf\": [{\"type\": \"integer\", \"minimum\": 5}, {\"maximum\": 4.5}], \"type\": \"number\"}",
         "{\"type\": \"string\", \"pattern\": \"^a$\", \"minLength\": 2}",
         "{\"type\": \"array\", \"items\": {\"enum\": [1, 2]}, \"uniqueItems\": true, \"minItems\": 3}",
+        "{\"type\": \"array\", \"uniqueItems\": true, \"contains\": {\"const\": 1}, \"minContains\": 2}",
+        "{\"type\": \"array\", \"not\": {\"uniqueItems\": true}, \"prefixItems\": [{\"const\": 1}, {\"const\": 2}], \"maxItems\": 2}",
         "{\"type\": \"object\", \"properties\": {\"x\": {\"$ref\": \"#\"}}, \"required\": [\"x\"]}",
     };
     struct cz_vocab *vocab = byte_vocab();
