@@ -744,8 +744,9 @@ static cz_formula map_leaves(struct cz_machine *machine, cz_formula formula, lea
 
 static cz_formula remember(struct cz_machine *machine, uint32_t kind, cz_value seen, cz_value value)
 {
-    cz_formula bound =
-        cz_formula_atom(machine, kind, cz_value_or(machine, seen, value), 0, 0);
+    struct cz_typed all = cz_typed_or(machine, cz_value_expand(machine, seen),
+                                      cz_value_expand(machine, value));
+    cz_formula bound = cz_formula_atom(machine, kind, cz_value_typed(machine, &all), 0, 0);
     cz_formula_not(machine, bound); /* so that the two of them are seen to be opposites */
     return bound;
 }

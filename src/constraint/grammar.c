@@ -307,6 +307,7 @@ static cloze_status compile_core(struct cz_vocab *vocab, struct cz_slice source,
     core->machine->options.resource_count = 0;
     core->machine->limited = false;
     cz_expr_unlimit(core->machine->exprs);
+    cz_numbers_unlimit(core->machine->numbers);
     core->compile_ns = cz_clock_ns() - start;
     core->bytes = cz_machine_bytes(core->machine);
     *out = core;

@@ -32,70 +32,86 @@ int cz_decimal_compare(const struct decimal *a, const struct decimal *b)
     return order * sign_a;
 }
 
+enum { EXPONENT_LIMIT = 1000000000 };
+
 static int64_t parse_exponent(struct cz_slice text, size_t at)
 {
     bool negative = at < text.size && text.data[at] == '-';
     int64_t value = 0;
     for (size_t i = at + (at < text.size && (negative || text.data[at] == '+')); i < text.size; i++) {
-        if (value < 100000000)
+        if (value < EXPONENT_LIMIT)
             value = value * 10 + (text.data[i] - '0');
     }
     return negative ? -value : value;
 }
 
-/* The decimal of a JSON number; false past the limits. */
-static bool parse_decimal(struct cz_slice text, struct decimal *out)
+/* The digits without the zeros at either end, into `digits`, which is as long as the text. */
+static void parse_digits(struct cz_slice text, struct decimal *out, char *digits, int64_t *point)
 {
-    int64_t point = 0;
-    size_t i = 0, zeros = 0;
+    size_t zeros = 0;
     bool after_point = false;
-    memset(out, 0, sizeof *out);
-    if (i < text.size && text.data[i] == '-')
-        out->negative = true, i++;
-    for (; i < text.size && text.data[i] != 'e' && text.data[i] != 'E'; i++) {
+    for (size_t i = out->negative; i < text.size && text.data[i] != 'e' && text.data[i] != 'E';
+         i++) {
         if (text.data[i] == '.') {
             after_point = true;
-            continue;
-        }
-        if (text.data[i] == '0') {
+        } else if (text.data[i] == '0') {
             zeros++;
-            point += out->count ? !after_point : -(int64_t)after_point;
-            continue;
+            *point += out->count ? !after_point : -(int64_t)after_point;
+        } else {
+            size_t inner = out->count ? zeros : 0;
+            memset(digits + out->count, '0', inner);
+            out->count += (uint32_t)inner;
+            digits[out->count++] = text.data[i];
+            *point += !after_point;
+            zeros = 0;
         }
-        size_t inner = out->count ? zeros : 0;
-        if (out->count + inner >= CZ_NUMBER_BOUND_DIGITS)
-            return false;
-        memset(out->digits + out->count, '0', inner);
-        out->count = (uint16_t)(out->count + inner);
-        out->digits[out->count++] = text.data[i];
-        point += !after_point;
-        zeros = 0;
     }
-    if (i < text.size)
-        point += parse_exponent(text, i + 1);
+}
+
+/* The decimal of a JSON number; false past the limits. */
+static bool parse_decimal(struct cz_number_store *store, struct cz_slice text, struct decimal *out)
+{
+    int64_t point = 0, most = store->limited ? CZ_NUMBER_BOUND_DIGITS : EXPONENT_LIMIT;
+    char *digits = cz_arena_alloc(&store->arena, text.size + 1);
+    *out = (struct decimal){.negative = text.size && text.data[0] == '-', .digits = digits};
+    if (!digits || text.size > INT32_MAX)
+        return false;
+    parse_digits(text, out, digits, &point);
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.data[i] == 'e' || text.data[i] == 'E')
+            point += parse_exponent(text, i + 1);
+    }
     if (out->count == 0)
         point = 0, out->negative = false;
     out->point = (int32_t)point;
-    return point >= -CZ_NUMBER_BOUND_DIGITS && point <= CZ_NUMBER_BOUND_DIGITS;
+    return point > -most && point < most && (!store->limited || (int64_t)out->count <= most);
 }
 
+/* Equal decimals have one name. */
 static uint32_t decimal_intern(struct cz_number_store *store, const struct decimal *wanted)
 {
-    for (uint32_t i = store->decimal_count; i-- > 0;) {
-        if (cz_decimal_compare(&store->decimals[i], wanted) == 0)
-            return i;
-        if (store->decimal_count - i > 64)
-            break; /* a duplicate costs a little room, a full search too much time */
+    uint64_t known = 0;
+    size_t size = sizeof wanted->point + 1 + wanted->count;
+    char *key = cz_arena_alloc(&store->arena, size);
+    if (key) {
+        memcpy(key, &wanted->point, sizeof wanted->point);
+        key[sizeof wanted->point] = wanted->negative;
+        memcpy(key + sizeof wanted->point + 1, wanted->digits, wanted->count);
     }
-    if (store->decimal_count == store->decimal_capacity) {
+    int added = key ? cz_map_add(&store->decimal_names, cz_slice_of(key, size),
+                                 store->decimal_count, &known)
+                    : -1;
+    if (added == 0)
+        return (uint32_t)known;
+    if (added > 0 && store->decimal_count == store->decimal_capacity) {
         uint32_t capacity = store->decimal_capacity ? store->decimal_capacity * 2 : 8;
         struct decimal *larger = realloc(store->decimals, capacity * sizeof *larger);
-        if (!larger) {
-            fail(store, CLOZE_MEMORY);
-            return 0;
-        }
-        store->decimals = larger;
-        store->decimal_capacity = capacity;
+        store->decimals = larger ? larger : store->decimals;
+        store->decimal_capacity = larger ? capacity : store->decimal_capacity;
+    }
+    if (added < 0 || store->decimal_count == store->decimal_capacity) {
+        fail(store, CLOZE_MEMORY);
+        return 0;
     }
     store->decimals[store->decimal_count] = *wanted;
     return store->decimal_count++;
@@ -201,7 +217,7 @@ static cz_numbers add_set(struct cz_number_store *store, const struct cell *cell
         if (store->set_count - id > 64)
             break;
     }
-    if (count > CZ_NUMBERS_CELLS)
+    if (store->limited && count > CZ_NUMBERS_CELLS)
         return fail(store, CLOZE_LIMIT);
     if (store->set_count == store->set_capacity) {
         uint32_t capacity = store->set_capacity ? store->set_capacity * 2 : 16;
@@ -231,6 +247,7 @@ struct cz_number_store *cz_number_store_create(bool generate)
     if (!store)
         return NULL;
     store->generate = generate;
+    store->limited = true;
     store->set_count = 1; /* set 0 is empty */
     store->state_count = 1; /* state 0 is dead */
     struct cell integers = EVERYTHING;
@@ -249,6 +266,8 @@ void cz_number_store_free(struct cz_number_store *store)
 {
     if (!store)
         return;
+    cz_map_free(&store->decimal_names);
+    cz_arena_free(&store->arena);
     free(store->decimals);
     free(store->sets);
     free(store->cells);
@@ -260,9 +279,16 @@ void cz_number_store_free(struct cz_number_store *store)
     free(store);
 }
 
+void cz_numbers_unlimit(struct cz_number_store *store)
+{
+    store->limited = false;
+}
+
 size_t cz_number_store_bytes(const struct cz_number_store *store)
 {
-    return sizeof *store + store->decimal_capacity * sizeof *store->decimals +
+    return sizeof *store + store->arena.total +
+           store->decimal_names.capacity * sizeof *store->decimal_names.entries +
+           store->decimal_capacity * sizeof *store->decimals +
            store->set_capacity * sizeof *store->sets + store->cell_capacity * sizeof *store->cells +
            store->point_capacity * sizeof *store->points +
            store->point_table_size * sizeof *store->point_table +
@@ -289,8 +315,8 @@ static cz_numbers add_bounded(struct cz_number_store *store, struct cz_slice tex
 {
     struct decimal bound;
     struct cell cell = EVERYTHING;
-    if (!parse_decimal(text, &bound))
-        return fail(store, CLOZE_UNSUPPORTED);
+    if (!parse_decimal(store, text, &bound))
+        return store->limited ? fail(store, CLOZE_UNSUPPORTED) : CZ_NUMBERS_NONE;
     uint32_t id = decimal_intern(store, &bound);
     if (sides & 1)
         cell.low = id, cell.low_open = open;
@@ -318,13 +344,13 @@ cz_numbers cz_numbers_multiple(struct cz_number_store *store, struct cz_slice st
 {
     struct decimal parsed;
     struct cell cell = EVERYTHING;
-    if (!parse_decimal(step, &parsed) || parsed.count > CZ_NUMBER_MULTIPLE_DIGITS ||
+    if (!parse_decimal(store, step, &parsed) || parsed.count > CZ_NUMBER_MULTIPLE_DIGITS ||
         parsed.count == 0)
         return fail(store, CLOZE_UNSUPPORTED);
-    int places = parsed.count - parsed.point;
+    int places = (int)parsed.count - parsed.point;
     if (places > CZ_NUMBER_MULTIPLE_DIGITS || parsed.point > CZ_NUMBER_MULTIPLE_DIGITS)
         return fail(store, CLOZE_UNSUPPORTED);
-    for (int i = 0; i < parsed.count; i++)
+    for (uint32_t i = 0; i < parsed.count; i++)
         cell.multiple = cell.multiple * 10 + (uint64_t)(parsed.digits[i] - '0');
     for (; places < 0; places++)
         cell.multiple *= 10;
@@ -343,7 +369,7 @@ static bool list_add(struct cz_number_store *store, struct cell_list *list, cons
         if (!memcmp(&list->cells[i], cell, sizeof *cell))
             return true;
     }
-    if (list->count >= CZ_NUMBERS_CELLS) {
+    if (store->limited && list->count >= CZ_NUMBERS_CELLS) {
         fail(store, CLOZE_LIMIT);
         return false;
     }
@@ -377,7 +403,7 @@ cz_numbers cz_numbers_and(struct cz_number_store *store, cz_numbers a, cz_number
     if (a == CZ_NUMBERS_ALL || b == CZ_NUMBERS_NONE)
         return b;
     struct number_set x = store->sets[a], y = store->sets[b];
-    if ((uint64_t)x.count * y.count > CZ_NUMBERS_CELLS * 64)
+    if (store->limited && (uint64_t)x.count * y.count > CZ_NUMBERS_CELLS * 64)
         return fail(store, CLOZE_LIMIT);
     for (uint32_t i = 0; i < x.count; i++) {
         for (uint32_t j = 0; j < y.count; j++) {
@@ -449,7 +475,7 @@ cz_numbers cz_numbers_among(struct cz_number_store *store, const struct cz_slice
     for (size_t i = 0; i < count && store->failed == CLOZE_OK; i++) {
         struct decimal value;
         struct cell cell = EVERYTHING;
-        if (!parse_decimal(values[i], &value)) {
+        if (!parse_decimal(store, values[i], &value)) {
             free(list.cells);
             return fail(store, CLOZE_UNSUPPORTED);
         }
@@ -459,12 +485,50 @@ cz_numbers cz_numbers_among(struct cz_number_store *store, const struct cz_slice
     return finish_list(store, &list);
 }
 
+static bool is_point(const struct cell *cell)
+{
+    return cell->low != NO_BOUND && cell->low == cell->high && !cell->low_open &&
+           !cell->high_open && !cell->excluded_count;
+}
+
+static int compare_points(const void *a, const void *b, void *store)
+{
+    return bound_order(store, ((const struct cell *)a)->low, ((const struct cell *)b)->low);
+}
+
+/* What lies between single numbers. */
+static cz_numbers between_points(struct cz_number_store *store, struct number_set set)
+{
+    struct cell_list list = {0};
+    struct cell part = EVERYTHING, *points = malloc(set.count * sizeof *points);
+    if (!points)
+        return fail(store, CLOZE_MEMORY);
+    memcpy(points, store->cells + set.first, set.count * sizeof *points);
+    qsort_r(points, set.count, sizeof *points, compare_points, store);
+    for (uint32_t i = 0; i < set.count; i++) {
+        if (i > 0 && points[i].low == points[i - 1].low)
+            continue;
+        part.high = points[i].low, part.high_open = true;
+        list_add(store, &list, &part);
+        part.low = part.high, part.low_open = true;
+    }
+    part.high = NO_BOUND, part.high_open = false;
+    list_add(store, &list, &part);
+    free(points);
+    return finish_list(store, &list);
+}
+
 cz_numbers cz_numbers_not(struct cz_number_store *store, cz_numbers a)
 {
     cz_numbers result = CZ_NUMBERS_ALL;
     if (a == CZ_NUMBERS_NONE)
         return result;
     struct number_set set = store->sets[a];
+    uint32_t points = 0;
+    while (points < set.count && is_point(&store->cells[set.first + points]))
+        points++;
+    if (points == set.count)
+        return between_points(store, set);
     for (uint32_t i = 0; i < set.count && store->failed == CLOZE_OK; i++)
         result = cz_numbers_and(store, result, outside(store, store->cells[set.first + i]));
     return result;

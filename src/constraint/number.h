@@ -36,9 +36,13 @@ size_t cz_number_store_bytes(const struct cz_number_store *store);
 /* CLOZE_OK, or why a builder returned CZ_NUMBERS_NONE: past a limit, or without memory. */
 cloze_status cz_number_status(const struct cz_number_store *store, struct cloze_error *error);
 
+/* The limits hold until then: compiling is bounded, what was compiled never fails. */
+void cz_numbers_unlimit(struct cz_number_store *store);
+
 /* Texts are JSON numbers. */
 cz_numbers cz_numbers_above(struct cz_number_store *store, struct cz_slice bound, bool open);
 cz_numbers cz_numbers_below(struct cz_number_store *store, struct cz_slice bound, bool open);
+/* NONE, and nothing has failed, when there are no limits and the exponent has ten digits. */
 cz_numbers cz_numbers_equal(struct cz_number_store *store, struct cz_slice value);
 /* One of the values. */
 cz_numbers cz_numbers_among(struct cz_number_store *store, const struct cz_slice *values,

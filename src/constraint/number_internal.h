@@ -2,6 +2,8 @@
 #ifndef CZ_CONSTRAINT_NUMBER_INTERNAL_H
 #define CZ_CONSTRAINT_NUMBER_INTERNAL_H
 
+#include "base/arena.h"
+#include "base/map.h"
 #include "constraint/number.h"
 
 #define NO_BOUND UINT32_MAX
@@ -10,9 +12,9 @@
 /* 0.digits x 10^point; zero has no digits. */
 struct decimal {
     bool negative;
-    uint16_t count;
+    uint32_t count;
     int32_t point;
-    char digits[CZ_NUMBER_BOUND_DIGITS + 1];
+    const char *digits; /* [count], in the store's arena */
 };
 
 /* Multiples are integers at 10^-places: multipleOf 0.25 is multiple 25, places 2. */
@@ -63,7 +65,10 @@ struct number_state {
 
 struct cz_number_store {
     bool generate;
+    bool limited; /* compiling: limits hold */
     cloze_status failed;
+    struct cz_arena arena;
+    struct cz_map decimal_names; /* by sign, point and digits */
     struct decimal *decimals;
     uint32_t decimal_count, decimal_capacity;
     struct cell *cells;

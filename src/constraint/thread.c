@@ -89,8 +89,9 @@ static uint32_t bind_item(struct cz_machine *machine, uint32_t local, struct cz_
     size_t begin = value_begin(text.data, text.size);
     struct cz_slice item = cz_slice_of(text.data + begin, text.size - begin);
     if (cz_json_parse(&arena, item, &options, &json, NULL) == CLOZE_OK) {
-        formula = cz_formula_bind(machine, formula, cz_value_constant(machine, json));
-        if (cz_array_alive(machine, formula))
+        cz_value item_value = cz_value_constant(machine, json);
+        formula = cz_formula_bind(machine, formula, item_value);
+        if (item_value != CZ_VALUE_NONE && cz_array_alive(machine, formula))
             result = cz_local_add(machine, LOCAL_ARRAY_AFTER,
                                   cz_array_add(machine, formula, depth), at.b, 0, 0);
     }
