@@ -370,16 +370,36 @@ static bool append_tokens(const struct cz_vocab *vocab, struct cz_slice text, st
     return !out->failed;
 }
 
+/* The tokens that complete a local, after their number; NULL when there are none. */
+static const uint32_t *local_plan(struct cz_machine *machine, uint32_t local)
+{
+    struct cz_buffer text = {0}, tokens = {0};
+    if (machine->locals[local].plan)
+        return machine->locals[local].plan;
+    machine->finish_depth = machine->finish_steps = 0;
+    uint32_t *plan = NULL;
+    if (finish_local(machine, local, &text) &&
+        append_tokens(machine->vocab, cz_buffer_slice(&text), &tokens))
+        plan = cz_arena_alloc(&machine->arena, tokens.size + sizeof *plan);
+    if (plan) {
+        plan[0] = (uint32_t)(tokens.size / sizeof *plan);
+        if (tokens.size)
+            memcpy(plan + 1, tokens.data, tokens.size);
+        machine->locals[local].plan = plan;
+    }
+    cz_buffer_free(&text);
+    cz_buffer_free(&tokens);
+    return plan;
+}
+
 bool cz_thread_plan(struct cz_machine *machine, struct cz_thread thread, struct cz_buffer *out)
 {
     for (;;) {
-        struct cz_buffer text = {0};
-        machine->finish_depth = machine->finish_steps = 0;
-        bool found = finish_local(machine, thread.local, &text) &&
-                     append_tokens(machine->vocab, cz_buffer_slice(&text), out);
-        cz_buffer_free(&text);
-        if (!found || thread.stack <= CZ_STACK_UNKNOWN)
-            return found;
+        const uint32_t *plan = local_plan(machine, thread.local);
+        if (plan)
+            cz_buffer_append(out, plan + 1, plan[0] * sizeof *plan);
+        if (!plan || thread.stack <= CZ_STACK_UNKNOWN)
+            return plan && !out->failed;
         thread.local = machine->stacks[thread.stack].local;
         thread.stack = machine->stacks[thread.stack].parent;
     }

@@ -9,8 +9,6 @@
 #include "constraint/matcher_internal.h"
 #include "constraint/vocab_internal.h"
 
-#include <stdlib.h>
-
 enum { FORCED_BYTES = 1024, CONTEXT_TOKENS = 4 };
 
 /* The only byte that can follow in this local: -1 when there are several or none. */
@@ -141,28 +139,28 @@ static size_t keep_sure(struct cz_matcher *matcher, uint32_t *ids, size_t count,
 static size_t forced_locked(struct cz_matcher *matcher, uint32_t *tokens, size_t capacity)
 {
     const struct cz_vocab *vocab = matcher->machine->vocab;
-    struct cz_threads threads = {0}, other = {0};
+    struct cz_threads *threads = &matcher->scratch[0];
     uint32_t records = matcher->record_count;
     uint32_t from = records > CONTEXT_TOKENS ? records - 1 - CONTEXT_TOKENS : 0;
     size_t before = matcher->text.size, begin = matcher->records[from].text_size, kept = 0;
+    threads->count = 0;
     for (uint32_t i = matcher->records[records - 1].first; i < matcher->threads.count; i++)
-        cz_threads_add(&threads, matcher->threads.items[i]);
-    collect_bytes(matcher, &threads, &other);
+        cz_threads_add(threads, matcher->threads.items[i]);
+    collect_bytes(matcher, threads, &matcher->scratch[1]);
     size_t size = matcher->text.size - begin;
-    uint32_t *ids = matcher->text.size > before ? malloc((size + 1) * sizeof *ids) : NULL;
-    if (ids) {
+    cz_buffer_clear(&matcher->forced_ids);
+    uint32_t *ids = (uint32_t *)(void *)cz_buffer_reserve(&matcher->forced_ids,
+                                                          (size + 1) * sizeof *ids);
+    if (ids && matcher->text.size > before) {
         size_t count = vocab->encode(vocab->encode_context,
                                      cz_slice_of(matcher->text.data + begin, size), ids, size + 1);
         if (count <= size)
-            kept = keep_sure(matcher, ids, count, before - begin, begin, &threads);
+            kept = keep_sure(matcher, ids, count, before - begin, begin, threads);
         kept = kept < capacity ? kept : capacity;
         if (kept)
             memcpy(tokens, ids, kept * sizeof *ids);
     }
     matcher->text.size = before;
-    free(ids);
-    free(threads.items);
-    free(other.items);
     return kept;
 }
 

@@ -28,6 +28,8 @@
 #include "constraint/grammar.h"
 #include "constraint/number.h"
 #include "constraint/rules.h"
+
+#include <stdatomic.h>
 #include "json/json.h"
 
 #include <pthread.h>
@@ -159,6 +161,7 @@ struct cz_local {
     uint32_t base;     /* in a flexible gap: the local at its beginning; else 0 */
     uint32_t *next;    /* [256] 0 unknown, STEP_DEAD, STEP_GAP, a local, or STEP_EFFECT | effect */
     uint32_t distance; /* tokens to complete this local, + 1; 0 unknown */
+    const uint32_t *plan; /* such tokens, after their number; NULL unknown */
     uint16_t only;     /* the one byte that can follow, + 2; 1: several; 0 unknown */
 };
 
@@ -285,6 +288,7 @@ struct cz_schemas;
 
 struct cz_machine {
     pthread_mutex_t lock;
+    atomic_bool warm; /* warm.c has been at it */
     struct cz_vocab *vocab;
     struct cz_grammar_options options;
     struct cz_expr_store *exprs;

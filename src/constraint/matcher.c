@@ -13,6 +13,11 @@
 
 #include <stdlib.h>
 
+enum {
+    LIST = 512,        /* masks of at most this many tokens are handed out as a list */
+    RESERVED_BYTES = 8 /* of a token, on average, that cz_matcher_reserve makes room for */
+};
+
 static struct record *last(const struct cz_matcher *matcher)
 {
     return &matcher->records[matcher->record_count - 1];
@@ -39,6 +44,7 @@ void cz_matcher_free(struct cz_matcher *matcher)
     free(matcher->ids);
     cz_buffer_free(&matcher->text);
     cz_buffer_free(&matcher->plan);
+    cz_buffer_free(&matcher->forced_ids);
     cz_grammar_release(matcher->grammar);
     free(matcher);
 }
@@ -51,6 +57,7 @@ static struct cz_matcher *allocate(struct cz_grammar *grammar)
     matcher->grammar = cz_grammar_retain(grammar);
     matcher->machine = cz_grammar_machine(grammar);
     matcher->words = malloc(((size_t)matcher->machine->vocab->words + 1) * sizeof *matcher->words);
+    matcher->ids = malloc(LIST * sizeof *matcher->ids);
     return matcher;
 }
 
@@ -62,7 +69,7 @@ cloze_status cz_matcher_create(struct cz_grammar *grammar, struct cz_matcher **o
         return cz_fail_memory(error, "a matcher");
     struct cz_machine *machine = matcher->machine;
     struct cz_thread start = {.local = machine->root_local, .stack = machine->root_stack};
-    if (!matcher->words || !cz_threads_add(&matcher->threads, start) ||
+    if (!matcher->words || !matcher->ids || !cz_threads_add(&matcher->threads, start) ||
         !push_record(matcher, (struct record){0})) {
         cz_matcher_free(matcher);
         return cz_fail_memory(error, "a matcher");
@@ -77,7 +84,7 @@ cloze_status cz_matcher_fork(const struct cz_matcher *matcher, struct cz_matcher
     struct cz_matcher *copy = allocate(matcher->grammar);
     if (!copy)
         return cz_fail_memory(error, "a matcher");
-    bool good = copy->words != NULL;
+    bool good = copy->words && copy->ids;
     for (uint32_t i = 0; i < matcher->threads.count && good; i++)
         good = cz_threads_add(&copy->threads, matcher->threads.items[i]);
     for (uint32_t i = 0; i < matcher->record_count && good; i++)
@@ -91,6 +98,33 @@ cloze_status cz_matcher_fork(const struct cz_matcher *matcher, struct cz_matcher
     copy->heedless = matcher->heedless;
     copy->budget_end = matcher->budget_end;
     *out = copy;
+    return CLOZE_OK;
+}
+
+static bool reserve_threads(struct cz_threads *threads, size_t count)
+{
+    struct cz_thread *larger = realloc(threads->items, count * sizeof *larger);
+    if (!larger)
+        return false;
+    threads->items = larger;
+    threads->capacity = (uint32_t)count;
+    return true;
+}
+
+cloze_status cz_matcher_reserve(struct cz_matcher *matcher, uint32_t tokens,
+                                struct cloze_error *error)
+{
+    enum { THREADS = 64, PLAN = 4096 };
+    size_t records = (size_t)matcher->record_count + tokens + 1;
+    struct record *larger = realloc(matcher->records, records * sizeof *larger);
+    matcher->records = larger ? larger : matcher->records;
+    if (!larger || !reserve_threads(&matcher->threads, matcher->threads.count + records + THREADS) ||
+        !reserve_threads(&matcher->scratch[0], THREADS) ||
+        !reserve_threads(&matcher->scratch[1], THREADS) ||
+        !cz_buffer_reserve(&matcher->text, (size_t)tokens * RESERVED_BYTES) ||
+        !cz_buffer_reserve(&matcher->forced_ids, PLAN) || !cz_buffer_reserve(&matcher->plan, PLAN))
+        return cz_fail_memory(error, "a matcher");
+    matcher->record_capacity = (uint32_t)records;
     return CLOZE_OK;
 }
 
@@ -312,17 +346,8 @@ static struct cz_mask joined_mask(struct cz_matcher *matcher, bool ends)
 /* Few tokens are handed out as a list. */
 static struct cz_mask as_list(struct cz_matcher *matcher, struct cz_mask mask)
 {
-    enum { LIST = 512 };
     if (mask.count > LIST)
         return mask;
-    if (matcher->ids_capacity < LIST) {
-        uint32_t *ids = malloc(LIST * sizeof *ids);
-        if (!ids)
-            return mask;
-        free(matcher->ids);
-        matcher->ids = ids;
-        matcher->ids_capacity = LIST;
-    }
     uint32_t count = 0;
     for (uint32_t w = 0; w < matcher->machine->vocab->words; w++) {
         for (uint32_t bits = mask.words[w]; bits; bits &= bits - 1)

@@ -26,11 +26,18 @@ cloze_status cz_matcher_fork(const struct cz_matcher *matcher, struct cz_matcher
 void cz_matcher_reset(struct cz_matcher *matcher);
 void cz_matcher_free(struct cz_matcher *matcher);
 
+/* Fills the grammar's lazy tables by some walks, once per grammar and for 10 ms at most, so that less
+ * is left for the first answers, which may be running. Changes no answer. */
+void cz_grammar_warm(struct cz_grammar *grammar);
+
 struct cz_mask cz_matcher_mask(struct cz_matcher *matcher);
 /* false: the token is not allowed and nothing changed. Needs no mask before it. */
 bool cz_matcher_accept(struct cz_matcher *matcher, uint32_t token);
 /* How many of the tokens would be accepted in turn; nothing changes. */
 size_t cz_matcher_validate(struct cz_matcher *matcher, const uint32_t *tokens, size_t count);
+/* Room for `tokens` more tokens, so that accepting them allocates nothing for the matcher itself. */
+cloze_status cz_matcher_reserve(struct cz_matcher *matcher, uint32_t tokens,
+                                struct cloze_error *error);
 /* Takes back the last `count` accepted tokens (at most all): O(1) each. */
 void cz_matcher_rollback(struct cz_matcher *matcher, size_t count);
 /* The canonical tokens that must come next, at most `capacity`; 0 when there is a choice. */

@@ -20,9 +20,9 @@ struct cz_matcher {
     uint32_t record_count, record_capacity; /* the first record is the start */
     struct cz_buffer text;
     struct cz_threads scratch[2];
+    struct cz_buffer forced_ids; /* uint32_t each: what the tokenizer made of a forced run */
     uint32_t *words; /* [vocab words] for masks that are put together */
-    uint32_t *ids;
-    uint32_t ids_capacity;
+    uint32_t *ids; /* [512] of masks that are handed out as a list */
     bool budgeted, heedless; /* heedless: masks ignore the budget */
     uint32_t budget_end; /* records until which the answer must be complete */
     struct cz_buffer plan; /* tokens (uint32_t each) that complete the answer from record plan_begin */

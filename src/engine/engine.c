@@ -6,19 +6,21 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* The tokenizer's own encoding of plain text that goes on with an answer, for canonical runs. */
+/* The tokenizer's own encoding of plain text that goes on with an answer, for canonical runs. It
+ * runs on the engine's thread and allocates only when the capacity is too small. */
 static size_t encode_plain(void *context, struct cz_slice text, uint32_t *ids, size_t capacity)
 {
     static const struct cz_encode_options options = {.continues = true};
     const struct cz_engine *engine = context;
-    struct cz_ids list = {0};
-    size_t count = 0;
-    if (cz_tokenizer_encode(engine->tokenizer, text, &options, &list, NULL) == CLOZE_OK &&
-        !list.failed)
-        count = list.count;
+    struct cz_ids list = {.ids = ids, .capacity = capacity, .fixed = true}, longer = {0};
+    if (cz_tokenizer_encode(engine->tokenizer, text, &options, &list, NULL) == CLOZE_OK)
+        return list.count;
+    if (!list.failed || cz_tokenizer_encode(engine->tokenizer, text, &options, &longer, NULL))
+        longer.count = 0;
+    size_t count = longer.count;
     if (count)
-        memcpy(ids, list.ids, (count < capacity ? count : capacity) * sizeof *ids);
-    cz_ids_free(&list);
+        memcpy(ids, longer.ids, (count < capacity ? count : capacity) * sizeof *ids);
+    cz_ids_free(&longer);
     return count;
 }
 

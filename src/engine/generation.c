@@ -133,6 +133,8 @@ static cloze_status prepare_matcher(struct cz_generation *generation, struct cz_
     if (!status)
         status = cz_matcher_set_budget(sequence->matcher, generation->max_tokens, error);
     if (!status)
+        status = cz_matcher_reserve(sequence->matcher, generation->max_tokens, error);
+    if (!status)
         cz_matcher_heed_budget(sequence->matcher, false); /* until it has to: see step.c */
     return status;
 }
@@ -259,6 +261,8 @@ cloze_status cz_engine_submit(struct cz_engine *engine, const struct cz_request 
     cloze_status status = prepare(generation, request, &prompt, error);
     if (!status)
         status = submit(generation, error);
+    if (!status && generation->grammar)
+        cz_grammar_warm(generation->grammar); /* while the prompt is read */
     cz_ids_free(&prompt);
     if (status)
         free_generation(generation);

@@ -7,6 +7,10 @@ bool cz_ids_reserve(struct cz_ids *ids, size_t count)
 {
     if (ids->failed || count <= ids->capacity - ids->count)
         return !ids->failed;
+    if (ids->fixed) {
+        ids->failed = true;
+        return false;
+    }
     size_t capacity = ids->capacity ? ids->capacity : 32;
     while (capacity - ids->count < count && capacity <= SIZE_MAX / 16)
         capacity *= 2;
@@ -29,6 +33,7 @@ void cz_ids_append(struct cz_ids *ids, uint32_t id)
 
 void cz_ids_free(struct cz_ids *ids)
 {
-    free(ids->ids);
+    if (!ids->fixed)
+        free(ids->ids);
     *ids = (struct cz_ids){0};
 }

@@ -6,6 +6,7 @@
 #include "tokenizer/tables.h"
 
 #include <ctype.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -19,6 +20,8 @@ struct cz_pattern {
     pcre2_code *code; /* NULL for a literal */
     bool jit;
     struct cz_slice literal; /* owned copy */
+    /* Match data of a search that has ended, for the next one; NULL: none. */
+    _Atomic(pcre2_match_data *) spare;
 };
 
 /* ---- Rewriting ---- */
@@ -262,25 +265,28 @@ void cz_pattern_free(struct cz_pattern *pattern)
     if (!pattern)
         return;
     pcre2_code_free(pattern->code);
+    pcre2_match_data_free(atomic_load(&pattern->spare));
     free(pattern);
 }
 
 /* ---- Searching ---- */
 
-cloze_status cz_pattern_search_begin(struct cz_pattern_search *search,
-                                     const struct cz_pattern *pattern, struct cz_slice subject,
-                                     struct cloze_error *error)
+cloze_status cz_pattern_search_begin(struct cz_pattern_search *search, struct cz_pattern *pattern,
+                                     struct cz_slice subject, struct cloze_error *error)
 {
     *search = (struct cz_pattern_search){.pattern = pattern, .subject = subject};
     if (!pattern->code)
         return CLOZE_OK;
-    search->matches = pcre2_match_data_create(1, NULL);
+    search->matches = atomic_exchange(&pattern->spare, NULL);
+    if (!search->matches)
+        search->matches = pcre2_match_data_create(1, NULL);
     return search->matches ? CLOZE_OK : cz_fail_memory(error, "a pattern search");
 }
 
 void cz_pattern_search_end(struct cz_pattern_search *search)
 {
-    pcre2_match_data_free(search->matches);
+    if (search->matches)
+        pcre2_match_data_free(atomic_exchange(&search->pattern->spare, search->matches));
     search->matches = NULL;
 }
 

@@ -22,7 +22,7 @@ void cz_pattern_free(struct cz_pattern *pattern);
 /* The state of one search, on the stack of one thread: matches of `subject` from left to right.
  * Empty matches count unless they touch the end of the match before. */
 struct cz_pattern_search {
-    const struct cz_pattern *pattern;
+    struct cz_pattern *pattern;
     struct cz_slice subject; /* valid UTF-8 */
     size_t at;               /* where the next search begins */
     size_t last_end;         /* of the last match */
@@ -32,7 +32,7 @@ struct cz_pattern_search {
 };
 
 cloze_status cz_pattern_search_begin(struct cz_pattern_search *search,
-                                     const struct cz_pattern *pattern, struct cz_slice subject,
+                                     struct cz_pattern *pattern, struct cz_slice subject,
                                      struct cloze_error *error);
 /* *found says whether start and end hold a match. */
 cloze_status cz_pattern_search_next(struct cz_pattern_search *search, bool *found,

@@ -102,8 +102,7 @@ static cloze_status add_segment(struct segments *segments, size_t start, size_t 
     return status;
 }
 
-static cloze_status split_by(struct segments *segments, const struct cz_pattern *pattern,
-                             bool invert)
+static cloze_status split_by(struct segments *segments, struct cz_pattern *pattern, bool invert)
 {
     struct cz_pattern_search search;
     struct cloze_error *error = segments->splitting->error;

@@ -14,6 +14,7 @@ struct cz_tokenizer;
 struct cz_ids {
     uint32_t *ids;
     size_t count, capacity;
+    bool fixed; /* `ids` is somebody else's and can't grow: full is failed */
     bool failed; /* sticky: out of memory */
 };
 
