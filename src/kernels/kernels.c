@@ -185,36 +185,43 @@ enum {
     PIECES_PER_WORKER = 4,  /* at least, so that nobody waits long for the last one */
 };
 
-/* Panels of one piece: an even number, because tiles are two panels high. */
-static uint32_t grain_of(const struct cz_matmul *m, uint32_t workers)
+/* Pairs of panels of one product: tiles are two panels high. */
+static uint32_t pairs_of(const struct cz_matmul *m)
 {
-    uint32_t total = entries(m), most = total / (workers * PIECES_PER_WORKER);
-    uint32_t grain = (uint32_t)(GRAIN_BYTES / cz_packed_panel_bytes(m->weights));
+    return (entries(m) + 1) / 2;
+}
+
+/* Pairs of panels in one piece of the list's products. */
+static uint32_t grain_of(const struct cz_matmul *list, uint32_t pairs, uint32_t workers)
+{
+    uint32_t most = pairs / (workers * PIECES_PER_WORKER);
+    uint32_t grain = (uint32_t)(GRAIN_BYTES / (2 * cz_packed_panel_bytes(list[0].weights)));
     grain = grain < most ? grain : most;
-    return grain < 2 ? 2 : grain & ~1u;
+    return grain ? grain : 1;
+}
+
+/* The part of `range` that lies in a product whose pairs begin at `first`; empty where none does. */
+static struct cz_range entries_in(const struct cz_matmul *m, uint32_t first, struct cz_range range)
+{
+    uint32_t end = first + pairs_of(m);
+    uint32_t from = range.first > first ? range.first : first;
+    uint32_t to = range.end < end ? range.end : end;
+    if (from >= to)
+        return (struct cz_range){0, 0};
+    return (struct cz_range){2 * (from - first), to == end ? entries(m) : 2 * (to - first)};
 }
 
 void cz_matmul_run(const struct cz_kernels *kernels, struct cz_worker *worker,
                    const struct cz_matmul *list, uint32_t count)
 {
-    uint32_t pieces = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t grain = grain_of(&list[i], worker->count);
-        pieces += (entries(&list[i]) + grain - 1) / grain;
-    }
-    struct cz_range range;
-    while (cz_worker_take(worker, pieces, 1, &range)) {
-        uint32_t piece = range.first;
-        for (uint32_t i = 0; i < count; i++) {
-            uint32_t total = entries(&list[i]), grain = grain_of(&list[i], worker->count);
-            uint32_t here = (total + grain - 1) / grain;
-            if (piece < here) {
-                uint32_t first = piece * grain, left = total - first;
-                kernels->matmul(&list[i],
-                                (struct cz_range){first, first + (left < grain ? left : grain)});
-                break;
-            }
-            piece -= here;
+    uint32_t pairs = 0;
+    for (uint32_t i = 0; i < count; i++)
+        pairs += pairs_of(&list[i]);
+    uint32_t grain = grain_of(list, pairs, worker->count);
+    for (struct cz_range range; cz_worker_take(worker, pairs, grain, &range);)
+        for (uint32_t i = 0, first = 0; i < count; first += pairs_of(&list[i++])) {
+            struct cz_range part = entries_in(&list[i], first, range);
+            if (part.end > part.first)
+                kernels->matmul(&list[i], part);
         }
-    }
 }

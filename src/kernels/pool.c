@@ -2,8 +2,12 @@
  * pool.c - workers, barriers, shared loops.
  *
  * All waiting is for a 32-bit word to change: `generation` (a new run), `phase` (a barrier opened).
- * Whoever changes a word wakes sleepers only when there are some. The last worker to arrive at a
- * barrier resets the loop counter before it opens the barrier, so one counter serves all loops.
+ * Whoever changes a word wakes sleepers only when there are some.
+ *
+ * Shared loops: every worker has its own share of the items, in one piece, so that it reads memory in
+ * one stream; when the share is used up it takes from the shares of the workers behind it. A worker
+ * counts what was taken of its share in one of two counters, the phase's last bit says which. The other
+ * one was used before the last barrier, by nobody since: a worker resets it when it arrives at the next.
  */
 #include "kernels/pool.h"
 
@@ -16,6 +20,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -25,6 +30,7 @@ enum {
     BARRIER_SPIN_NS = 60 * 1000, /* a barrier opens within microseconds or a worker lost its CPU */
     RUN_SPIN_NS = 300 * 1000,    /* what the engine does between two steps */
     YIELDS = 4,
+    MOST_VICTIMS = 8, /* shares that a worker looks into besides its own */
 };
 
 /* A word that threads wait on, alone in its cache line. */
@@ -33,16 +39,21 @@ struct gate {
     _Atomic uint32_t sleepers;
 };
 
+/* What was taken of one worker's share of the current loop; alone in its cache line. */
+struct share {
+    _Alignas(64) _Atomic uint32_t taken[2];
+};
+
 struct cz_pool {
     struct gate generation;
     struct gate phase;
     _Alignas(64) _Atomic uint32_t arrived;
-    _Alignas(64) _Atomic uint32_t next; /* first item of the current loop that nobody took */
-    _Alignas(64) cz_pool_task *task;    /* of the current run; NULL: the workers end */
+    _Alignas(64) cz_pool_task *task; /* of the current run; NULL: the workers end */
     void *context;
     uint32_t count;
     pthread_t *threads;        /* [count - 1] */
     struct cz_worker *workers; /* [count] */
+    struct share *shares;      /* [count] */
 };
 
 static void relax(void)
@@ -102,27 +113,14 @@ void cz_worker_barrier(struct cz_worker *worker)
 {
     struct cz_pool *pool = worker->pool;
     uint32_t phase = atomic_load_explicit(&pool->phase.word, memory_order_acquire);
+    atomic_store_explicit(&pool->shares[worker->index].taken[~phase & 1], 0, memory_order_relaxed);
     uint32_t before = atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel);
     if (before + 1 < pool->count) {
         gate_wait(&pool->phase, phase, BARRIER_SPIN_NS);
         return;
     }
     atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
     gate_open(&pool->phase);
-}
-
-bool cz_worker_take(struct cz_worker *worker, uint32_t count, uint32_t grain,
-                    struct cz_range *range)
-{
-    _Atomic uint32_t *next = &worker->pool->next;
-    if (atomic_load_explicit(next, memory_order_relaxed) >= count)
-        return false;
-    uint32_t first = atomic_fetch_add_explicit(next, grain, memory_order_relaxed);
-    if (first >= count)
-        return false;
-    *range = (struct cz_range){first, count - first < grain ? count : first + grain};
-    return true;
 }
 
 struct cz_range cz_worker_share(const struct cz_worker *worker, uint32_t count, uint32_t grain)
@@ -132,6 +130,35 @@ struct cz_range cz_worker_share(const struct cz_worker *worker, uint32_t count, 
     uint64_t end = pieces * (worker->index + 1) / worker->count * grain;
     return (struct cz_range){(uint32_t)(first < count ? first : count),
                              (uint32_t)(end < count ? end : count)};
+}
+
+/* The next piece of what belongs to worker `owner`. */
+static bool take_from(const struct cz_worker *worker, uint32_t owner, uint32_t count, uint32_t grain,
+                      struct cz_range *range)
+{
+    struct cz_pool *pool = worker->pool;
+    struct cz_worker other = {pool, owner, worker->count};
+    struct cz_range share = cz_worker_share(&other, count, grain);
+    uint32_t phase = atomic_load_explicit(&pool->phase.word, memory_order_relaxed);
+    _Atomic uint32_t *taken = &pool->shares[owner].taken[phase & 1];
+    uint32_t items = share.end - share.first;
+    if (atomic_load_explicit(taken, memory_order_relaxed) >= items)
+        return false;
+    uint32_t before = atomic_fetch_add_explicit(taken, grain, memory_order_relaxed);
+    if (before >= items)
+        return false;
+    range->first = share.first + before;
+    range->end = items - before < grain ? share.end : range->first + grain;
+    return true;
+}
+
+bool cz_worker_take(struct cz_worker *worker, uint32_t count, uint32_t grain,
+                    struct cz_range *range)
+{
+    for (uint32_t i = 0; i < worker->count && i <= MOST_VICTIMS; i++)
+        if (take_from(worker, (worker->index + i) % worker->count, count, grain, range))
+            return true;
+    return false;
 }
 
 static void *worker_main(void *argument)
@@ -191,11 +218,13 @@ cloze_status cz_pool_create(uint32_t threads, struct cz_pool **out, struct cloze
     *pool = (struct cz_pool){.count = threads};
     pool->threads = calloc(threads, sizeof *pool->threads);
     pool->workers = calloc(threads, sizeof *pool->workers);
-    if (!pool->threads || !pool->workers) {
+    pool->shares = aligned_alloc(64, threads * sizeof *pool->shares);
+    if (!pool->threads || !pool->workers || !pool->shares) {
         pool->count = 1;
         cz_pool_free(pool);
         return cz_fail_memory(error, "the thread pool");
     }
+    memset(pool->shares, 0, threads * sizeof *pool->shares);
     for (uint32_t i = 0; i < threads; i++)
         pool->workers[i] = (struct cz_worker){pool, i, threads};
     if (!start_threads(pool)) {
@@ -217,6 +246,7 @@ void cz_pool_free(struct cz_pool *pool)
     for (uint32_t i = 1; i < pool->count; i++)
         pthread_join(pool->threads[i - 1], NULL);
     free(pool->workers);
+    free(pool->shares);
     free(pool->threads);
     free(pool);
 }

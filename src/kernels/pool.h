@@ -50,7 +50,9 @@ uint32_t cz_pool_threads(const struct cz_pool *pool);
 void cz_pool_run(struct cz_pool *pool, cz_pool_task *task, void *context);
 
 void cz_worker_barrier(struct cz_worker *worker);
-/* The next piece of at most `grain` of the items 0..count-1; false when none is left. */
+/* The next piece of at most `grain` of the items 0..count-1: of the worker's own share in ascending
+ * order, then of the shares of some others. False when none is left there. Every item is taken once,
+ * all of them by the time that every worker has got false. */
 bool cz_worker_take(struct cz_worker *worker, uint32_t count, uint32_t grain,
                     struct cz_range *range);
 /* The fixed share of one worker, in multiples of `grain` (but for the last). */
