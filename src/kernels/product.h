@@ -537,6 +537,39 @@ static void bfloat_strip(const struct cz_matmul *m, const unsigned char *const *
     }
 }
 
+/* One activation row and PANELS panels side by side: two streams of memory, two chains of sums. */
+static void bfloat_row(const struct cz_matmul *m, struct cz_range range)
+{
+    const struct cz_packed *weights = m->weights;
+    size_t lines = (size_t)cz_packed_blocks(weights) * CZ_BLOCK_COLUMNS / 2;
+    const unsigned char *x = activation_tile(m, 0).memory;
+    for (uint32_t entry = range.first; entry < range.end; entry += PANELS) {
+        const unsigned char *panel[PANELS];
+        fvec sums[PANELS][PANEL_VECTORS];
+        for (uint32_t p = 0; p < PANELS; p++)
+            panel[p] = cz_packed_panel(weights, entry_panel(m, second_entry(range, entry, p)));
+        UNROLL for (uint32_t p = 0; p < PANELS; p++)
+            UNROLL for (uint32_t v = 0; v < PANEL_VECTORS; v++)
+                sums[p][v] = fvec_set(0.0f);
+        for (size_t k = 0; k < lines; k++)
+            UNROLL for (uint32_t p = 0; p < PANELS; p++)
+            {
+                const unsigned char *line = panel[p] + k * 64;
+                __builtin_prefetch(line + PREFETCH_BYTES);
+                UNROLL for (uint32_t v = 0; v < PANEL_VECTORS; v++)
+                {
+                    bfloat_pairs w = bfloat_weights(line + (size_t)v * VECTOR_ROWS * 4);
+                    sums[p][v] = bfloat_add(sums[p][v], w, x, 1, k, 0);
+                }
+            }
+        for (uint32_t p = 0; p < PANELS && entry + p < range.end; p++) {
+            float stored[CZ_PANEL_ROWS];
+            memcpy(stored, sums[p], sizeof stored);
+            store_sums(m, 0, 1, entry + p, stored, 0);
+        }
+    }
+}
+
 static void bfloat_product(const struct cz_matmul *m, struct cz_range range)
 {
     const struct cz_packed *weights = m->weights;
@@ -651,7 +684,7 @@ static void rows_product(const struct shape_functions *shape, const struct cz_ma
 static void matmul(const struct cz_matmul *m, struct cz_range range)
 {
     if (m->weights->width == CZ_WIDTH_BF16) {
-        bfloat_product(m, range);
+        (m->rows == 1 ? bfloat_row : bfloat_product)(m, range);
         return;
     }
     uint32_t groups = CZ_BLOCK_COLUMNS / m->weights->group;
