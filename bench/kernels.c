@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { TURNS = 25 };
 
@@ -49,7 +48,6 @@ struct bench {
     size_t bytes;
     void *activations[2]; /* of one row, of a batch */
     float *out;
-    uint64_t sink;
 };
 
 static void stream_products(void *context, struct cz_worker *worker)
@@ -65,41 +63,11 @@ static void stream_products(void *context, struct cz_worker *worker)
     }
 }
 
-/* Reads all memory, as wide as the compiler's vectors are. */
-static void stream_reads(void *context, struct cz_worker *worker)
-{
-    typedef uint64_t vector __attribute__((vector_size(64)));
-    struct bench *bench = context;
-    struct cz_range range = cz_worker_share(worker, (uint32_t)(bench->bytes / 4096), 1);
-    vector sums[4] = {{0}};
-    for (uint32_t page = range.first; page < range.end; page++) {
-        const vector *at = (const vector *)(const void *)(bench->memory + (size_t)page * 4096);
-        for (int i = 0; i < 64; i += 4)
-            for (int j = 0; j < 4; j++)
-                sums[j] += at[i + j];
-    }
-    vector sum = sums[0] + sums[1] + sums[2] + sums[3];
-    __atomic_fetch_add(&bench->sink, sum[0], __ATOMIC_RELAXED);
-}
-
-static double now(const struct cz_pool *pool)
-{
-    struct timespec time;
-    clock_gettime(cz_pool_threads(pool) == 1 ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
-}
-
 static double seconds(struct cz_pool *pool, cz_pool_task *task, struct bench *bench)
 {
-    double start = now(pool);
+    double start = bench_seconds(pool);
     cz_pool_run(pool, task, bench);
-    return now(pool) - start;
-}
-
-static double peak_rate(struct cz_pool *pool, enum bench_multiply multiply)
-{
-    double start = now(pool), work = bench_peak(pool, multiply);
-    return work / (now(pool) - start);
+    return bench_seconds(pool) - start;
 }
 
 static int compare(const void *a, const void *b)
@@ -187,7 +155,7 @@ static void measure(const struct form *form, struct bench *bench, struct cz_pool
     double gigabytes = (double)bench->bytes * 1e-9, work = 2e-9 * rows * columns * batch;
     uint32_t all = bench->count, some = work < 1.0 ? (uint32_t)(1.0 / work) : 1;
     for (int i = 0; i < TURNS; i++) {
-        read[i] = gigabytes / seconds(pool, stream_reads, bench);
+        read[i] = bench_read_rate(pool, bench->memory, bench->bytes);
         bench->batch = 1;
         single[i] = gigabytes / seconds(pool, stream_products, bench);
         bench->batch = batch;
@@ -195,8 +163,8 @@ static void measure(const struct form *form, struct bench *bench, struct cz_pool
         many[i] = work * bench->count / seconds(pool, stream_products, bench);
         bench->count = all;
         peak[i] = form->width == CZ_WIDTH_BF16
-                      ? fmax(peak_rate(pool, BENCH_BFLOAT), peak_rate(pool, BENCH_FLOAT))
-                      : peak_rate(pool, BENCH_INT8);
+                      ? fmax(bench_peak(pool, BENCH_BFLOAT), bench_peak(pool, BENCH_FLOAT))
+                      : bench_peak(pool, BENCH_INT8);
     }
     printf("%-34s %7.1f %7.1f %4.0f %% %9.0f %4.0f %%\n", form->name, median(read), median(single),
            share(single, read), median(many), share(many, peak));
