@@ -13,6 +13,7 @@ enum { UNKNOWN, ALIVE, DEAD, OPEN };
 
 struct object_facts {
     struct cz_plan *plan;
+    uint32_t witness; /* bits of the keys that some completion consists of, + 1; 0: not known */
     uint8_t alive;
 };
 
@@ -70,9 +71,11 @@ static void collect(struct collector *all, cz_formula formula, int pass)
     struct cz_machine *machine = all->machine;
     const uint32_t *words = cz_formula_words(machine, formula);
     uint32_t size = cz_formula_size(machine, formula);
-    if (words[0] == FORMULA_AND || words[0] == FORMULA_OR) {
-        for (uint32_t i = 1; i < size; i++)
-            collect(all, words[i], pass);
+    if (cz_formula_is_list(words[0])) {
+        for (uint32_t i = 1; i < size; i++) {
+            if (cz_formula_visit(machine, words[i]))
+                collect(all, words[i], pass);
+        }
     } else if (words[0] == FORMULA_ALL || words[0] == FORMULA_SOME) {
         const struct cz_props *props = machine->props[words[1]];
         for (uint32_t i = 0; i < props->named_count && pass == 0; i++)
@@ -206,7 +209,9 @@ const struct cz_keyset *cz_keyset_of(struct cz_machine *machine, cz_formula form
         all.known = calloc(machine->key_count + 1, 1);
         struct cz_keyset *keyset = NULL;
         if (all.known) {
+            machine->formula_stamp++;
             collect(&all, formula, 0);
+            machine->formula_stamp++;
             collect(&all, formula, 1);
             keyset = machine->failed == CLOZE_OK ? make_keyset(machine, &all) : NULL;
         }
@@ -251,16 +256,20 @@ struct cz_object cz_object_get(const struct cz_machine *machine, uint32_t id)
     return (struct cz_object){words[0], words[1], words[2], words[3], words[4], words[5], words[6]};
 }
 
-static bool seen_has(const struct cz_machine *machine, const struct cz_object *object, uint32_t index)
+static bool bits_have(const struct cz_machine *machine, uint32_t bits, uint32_t index)
 {
-    if (declared_order(machine))
-        return machine->keysets[object->keyset]->ranks[index] < object->position;
-    const uint32_t *bits = cz_intern_get(&machine->bits, object->seen);
-    uint32_t size = cz_intern_size(&machine->bits, object->seen);
-    return index / 32 < size && (bits[index / 32] >> index % 32 & 1);
+    return index / 32 < cz_intern_size(&machine->bits, bits) &&
+           (cz_intern_get(&machine->bits, bits)[index / 32] >> index % 32 & 1);
 }
 
-static uint32_t seen_add(struct cz_machine *machine, uint32_t seen, uint32_t index)
+static bool seen_has(const struct cz_machine *machine, const struct cz_object *object, uint32_t index)
+{
+    if (machine->keysets[object->keyset]->ranks[index] < object->position)
+        return true;
+    return bits_have(machine, object->seen, index);
+}
+
+static uint32_t seen_flip(struct cz_machine *machine, uint32_t seen, uint32_t index)
 {
     uint32_t size = cz_intern_size(&machine->bits, seen), wanted = index / 32 + 1;
     uint32_t count = size > wanted ? size : wanted;
@@ -271,27 +280,15 @@ static uint32_t seen_add(struct cz_machine *machine, uint32_t seen, uint32_t ind
     }
     if (size)
         memcpy(bits, cz_intern_get(&machine->bits, seen), size * sizeof *bits);
-    bits[index / 32] |= 1u << index % 32;
+    bits[index / 32] ^= 1u << index % 32;
     uint32_t id = cz_intern_add(&machine->bits, bits, count, NULL);
     free(bits);
     return id;
 }
 
-/* Whether generation leaves undeclared keys out: some part lists its properties and says nothing
- * else. */
-static bool wants_closing(const struct cz_machine *machine, cz_formula formula)
+static uint32_t seen_add(struct cz_machine *machine, uint32_t seen, uint32_t index)
 {
-    const uint32_t *words = cz_formula_words(machine, formula);
-    uint32_t size = cz_formula_size(machine, formula);
-    if (words[0] == FORMULA_ALL)
-        return machine->props[words[1]]->closing;
-    if (words[0] != FORMULA_AND && words[0] != FORMULA_OR)
-        return false;
-    for (uint32_t i = 1; i < size; i++) {
-        if (wants_closing(machine, words[i]))
-            return true;
-    }
-    return false;
+    return bits_have(machine, seen, index) ? seen : seen_flip(machine, seen, index);
 }
 
 uint32_t cz_object_start(struct cz_machine *machine, cz_formula formula, uint32_t depth)
@@ -301,7 +298,7 @@ uint32_t cz_object_start(struct cz_machine *machine, cz_formula formula, uint32_
         return UINT32_MAX;
     object.seen = cz_intern_add(&machine->bits, NULL, 0, NULL);
     object.open = !declared_order(machine) || machine->options.open_objects ||
-                  !wants_closing(machine, formula);
+                  !cz_formula_closing(machine, formula);
     for (; object.open <= 1; object.open++) {
         uint32_t id = cz_object_add(machine, &object);
         if (id != UINT32_MAX && cz_object_alive(machine, id))
@@ -377,7 +374,7 @@ static struct conjunction conjunction_of(const struct cz_machine *machine, cz_fo
         conjunction_leaf(words, &all);
         return all;
     }
-    for (uint32_t i = 1; i < size && all.simple; i++)
+    for (uint32_t i = 1; i < size; i++)
         conjunction_leaf(cz_formula_words(machine, words[i]), &all);
     return all;
 }
@@ -440,113 +437,195 @@ static uint32_t available(struct cz_machine *machine, const struct cz_object *ob
 
 /* ---- ... and anything else by search ---- */
 
-/* The sum of what the leaves still want: a member that lowers it nowhere is of no use. */
-static uint64_t wanted(const struct cz_machine *machine, cz_formula formula)
+/* Past the largest number that can be told apart, no member is known to be of no use. */
+static bool wants_less(const struct cz_machine *machine, cz_formula formula, uint64_t before)
 {
-    const uint32_t *words = cz_formula_words(machine, formula);
-    uint32_t size = cz_formula_size(machine, formula);
-    uint64_t sum = 0;
-    switch (words[0]) {
-    case FORMULA_AND:
-    case FORMULA_OR:
-        for (uint32_t i = 1; i < size; i++)
-            sum += wanted(machine, words[i]);
-        return sum;
-    case FORMULA_COUNT:
-        return words[1];
-    case FORMULA_REQUIRE:
-    case FORMULA_SOME:
-        return 1;
-    default:
-        return 0;
-    }
+    return before == UINT64_MAX || cz_formula_wants(machine, formula) < before;
 }
 
-/* Whether keys beside the required ones can be of use. */
-static bool wants_any_key(const struct cz_machine *machine, cz_formula formula)
+/* The completion that is known of an object, and one key more. */
+static uint32_t witness_with(struct cz_machine *machine, uint32_t id, uint32_t index)
 {
-    const uint32_t *words = cz_formula_words(machine, formula);
-    uint32_t size = cz_formula_size(machine, formula);
-    if (words[0] == FORMULA_AND || words[0] == FORMULA_OR) {
-        for (uint32_t i = 1; i < size; i++) {
-            if (wants_any_key(machine, words[i]))
-                return true;
-        }
-    }
-    return words[0] == FORMULA_SOME || (words[0] == FORMULA_COUNT && words[1] > 0);
+    uint32_t witness = machine->object_facts[id].witness;
+    return witness ? seen_add(machine, witness - 1, index) + 1 : 0;
 }
 
-static bool requires_key(const struct cz_machine *machine, cz_formula formula, cz_key key)
-{
-    const uint32_t *words = cz_formula_words(machine, formula);
-    uint32_t size = cz_formula_size(machine, formula);
-    if (words[0] == FORMULA_AND || words[0] == FORMULA_OR) {
-        for (uint32_t i = 1; i < size; i++) {
-            if (requires_key(machine, words[i], key))
-                return true;
-        }
-    }
-    return words[0] == FORMULA_REQUIRE && words[1] == key;
-}
-
-/* Whether some reading of this member leads to an object that can be completed. */
+/* Whether some reading of this member leads to an object that can be completed, and how. */
 static bool try_member(struct cz_machine *machine, const struct cz_object *object,
-                       const struct cz_member *member, uint32_t index, uint64_t before)
+                       const struct cz_member *member, uint32_t index, uint32_t *witness)
 {
     struct cz_pairs pairs = {0};
+    uint64_t before = cz_formula_wants(machine, object->formula);
     bool found = false;
     cz_formula_member(machine, object->formula, member, &pairs);
     for (uint32_t i = 0; i < pairs.count && !found && machine->failed == CLOZE_OK; i++) {
-        if (wanted(machine, pairs.items[i].rest) >= before ||
+        if (!wants_less(machine, pairs.items[i].rest, before) ||
             !cz_value_alive(machine, pairs.items[i].value))
             continue;
-        uint32_t next = object_after(machine, *object, member, index, pairs.items[i].rest);
-        found = next != UINT32_MAX && cz_object_alive(machine, next);
+        struct cz_object next = *object;
+        next.formula = pairs.items[i].rest;
+        if (member->key != UINT32_MAX)
+            next.seen = seen_add(machine, next.seen, index);
+        uint32_t id = cz_object_add(machine, &next);
+        found = id != UINT32_MAX && cz_object_alive(machine, id);
+        if (found)
+            *witness = member->key == UINT32_MAX ? 0 : witness_with(machine, id, index);
     }
     cz_pairs_free(&pairs);
     return found;
 }
 
-static bool search_alive(struct cz_machine *machine, const struct cz_object *object)
+static bool try_key(struct cz_machine *machine, const struct cz_object *object, cz_key key,
+                    uint32_t *witness)
+{
+    struct cz_member member = {.key = key};
+    uint32_t index = key_index(machine, machine->keysets[object->keyset], key);
+    return index != UINT32_MAX && !seen_has(machine, object, index) &&
+           try_member(machine, object, &member, index, witness);
+}
+
+/* Tries one undeclared key of a class. */
+static bool try_class(struct cz_machine *machine, const struct cz_object *object, uint32_t class)
+{
+    struct cz_member member = {UINT32_MAX, machine->keysets[object->keyset], class};
+    struct cz_buffer key = {0};
+    struct cz_object with = *object;
+    bool found = cz_expr_shortest(machine->exprs, class_language(machine, object, class), &key);
+    with.extra = cz_expr_or(machine->exprs, with.extra,
+                            cz_expr_literal(machine->exprs, cz_buffer_slice(&key)));
+    uint32_t witness;
+    found = found && try_member(machine, &with, &member, 0, &witness);
+    cz_buffer_free(&key);
+    return found;
+}
+
+/* Tries the members that may break what the leaf says of all. */
+static bool try_breaking(struct cz_machine *machine, const struct cz_object *object, uint32_t id,
+                         uint32_t *witness)
 {
     const struct cz_keyset *keyset = machine->keysets[object->keyset];
-    uint64_t before = wanted(machine, object->formula);
-    bool any = wants_any_key(machine, object->formula);
-    if (!cz_machine_burn(machine, 1 + keyset->count / 8))
+    const struct cz_props *props = machine->props[id];
+    if (props->pattern_count == 0 && props->other == CZ_VALUE_ANY) {
+        for (uint32_t i = 0; i < props->named_count; i++) {
+            if (props->values[i] != CZ_VALUE_ANY && try_key(machine, object, props->keys[i], witness))
+                return true;
+        }
         return false;
+    }
     for (uint32_t i = 0; i < keyset->count; i++) {
         struct cz_member member = {.key = keyset->keys[i]};
-        if (!seen_has(machine, object, i) &&
-            (any || requires_key(machine, object->formula, keyset->keys[i])) &&
-            try_member(machine, object, &member, i, before))
+        if (cz_props_value(machine, id, &member) != CZ_VALUE_ANY &&
+            try_key(machine, object, keyset->keys[i], witness))
             return true;
     }
-    for (uint32_t c = 0; c < keyset->class_count && any && object->open; c++) {
+    for (uint32_t c = 0; c < keyset->class_count && object->open; c++) {
         struct cz_member member = {UINT32_MAX, keyset, c};
-        struct cz_buffer key = {0};
-        struct cz_object with = *object;
-        bool found = cz_expr_shortest(machine->exprs, class_language(machine, object, c), &key);
-        with.extra = cz_expr_or(machine->exprs, with.extra,
-                                cz_expr_literal(machine->exprs, cz_buffer_slice(&key)));
-        found = found && try_member(machine, &with, &member, 0, before);
-        cz_buffer_free(&key);
-        if (found)
+        if (cz_props_value(machine, id, &member) != CZ_VALUE_ANY && try_class(machine, object, c))
             return true;
     }
     return false;
 }
 
-static bool object_alive(struct cz_machine *machine, uint32_t id)
+/* A conjunction of leaves, some of which want a member that breaks a rule. The order of members does
+ * not matter for whether there are any: what is required is read first, then whatever may serve the
+ * first such leaf. */
+static bool search_alive(struct cz_machine *machine, const struct cz_object *object,
+                         uint32_t *witness)
+{
+    cz_formula formula = object->formula;
+    bool list = cz_formula_kind(machine, formula) == FORMULA_AND;
+    uint32_t size = list ? cz_formula_size(machine, formula) : 1;
+    uint32_t required = UINT32_MAX, some = UINT32_MAX;
+    for (uint32_t i = size; i-- > list;) {
+        const uint32_t *words =
+            cz_formula_words(machine, list ? cz_formula_words(machine, formula)[i] : formula);
+        if (words[0] == FORMULA_REQUIRE)
+            required = words[1];
+        else if (words[0] == FORMULA_SOME)
+            some = words[1];
+    }
+    if (!cz_machine_burn(machine, 1))
+        return false;
+    if (required != UINT32_MAX)
+        return try_key(machine, object, required, witness);
+    return some != UINT32_MAX && try_breaking(machine, object, some, witness);
+}
+
+struct attempt {
+    struct cz_object object;
+    uint32_t *witness;
+};
+
+static bool alternative_alive(struct cz_machine *machine, cz_formula formula, void *context)
+{
+    struct attempt *attempt = context;
+    struct cz_object object = attempt->object;
+    object.formula = formula;
+    uint32_t id = cz_object_add(machine, &object);
+    bool alive = id != UINT32_MAX && cz_machine_burn(machine, 1) && cz_object_alive(machine, id);
+    if (alive)
+        *attempt->witness = machine->object_facts[id].witness;
+    return alive;
+}
+
+/* The keys that a conjunction requires. */
+static uint32_t required_bits(struct cz_machine *machine, const struct cz_object *object)
+{
+    const struct cz_keyset *keyset = machine->keysets[object->keyset];
+    bool list = cz_formula_kind(machine, object->formula) == FORMULA_AND;
+    uint32_t size = list ? cz_formula_size(machine, object->formula) : 1;
+    uint32_t bits = cz_intern_add(&machine->bits, NULL, 0, NULL);
+    for (uint32_t i = list; i < size; i++) {
+        const uint32_t *words = cz_formula_words(
+            machine, list ? cz_formula_words(machine, object->formula)[i] : object->formula);
+        if (words[0] == FORMULA_REQUIRE)
+            bits = seen_add(machine, bits, key_index(machine, keyset, words[1]));
+    }
+    return bits;
+}
+
+static bool object_alive(struct cz_machine *machine, uint32_t id, uint32_t *witness)
 {
     struct cz_object object = cz_object_get(machine, id);
-    if (cz_formula_nullable(machine, object.formula))
-        return true;
+    struct attempt attempt = {object, witness};
     struct conjunction all = conjunction_of(machine, object.formula);
-    if (!all.simple)
-        return search_alive(machine, &object);
+    bool alive;
+    if (cz_formula_nullable(machine, object.formula)) {
+        *witness = cz_intern_add(&machine->bits, NULL, 0, NULL) + 1;
+        return true;
+    }
     if (all.required > all.maximum || !required_alive(machine, &object))
         return false;
-    return all.minimum <= all.required || available(machine, &object, all.minimum) >= all.minimum;
+    if (cz_formula_branch(machine, object.formula, alternative_alive, &attempt, &alive))
+        return alive;
+    if (!all.simple)
+        return search_alive(machine, &object, witness);
+    if (all.minimum > all.required)
+        return available(machine, &object, all.minimum) >= all.minimum;
+    *witness = required_bits(machine, &object) + 1;
+    return true;
+}
+
+/* Whether an object that is alive stays so by a member that leaves the formula as it is, or drops
+ * conjuncts: the completion that is known is one of the rest, too, when it does not hold the key, or
+ * when nothing hangs on there being a member of that value. */
+static bool stays_alive(struct cz_machine *machine, uint32_t before, uint32_t after, uint32_t index)
+{
+    struct object_facts *facts = &machine->object_facts[before];
+    cz_formula old = cz_object_get(machine, before).formula;
+    cz_formula new = cz_object_get(machine, after).formula;
+    if (facts->alive != ALIVE || !facts->witness || declared_order(machine))
+        return false;
+    bool held = bits_have(machine, facts->witness - 1, index);
+    if ((old != new && !cz_formula_weaker(machine, new, old)) ||
+        (held && cz_formula_counts(machine, new)))
+        return false;
+    uint32_t witness = facts->witness - 1;
+    if (held)
+        witness = seen_flip(machine, witness, index);
+    machine->object_facts[after].alive = ALIVE;
+    machine->object_facts[after].witness = witness + 1;
+    return true;
 }
 
 bool cz_object_alive(struct cz_machine *machine, uint32_t id)
@@ -561,10 +640,13 @@ bool cz_object_alive(struct cz_machine *machine, uint32_t id)
     uint32_t outer = machine->cycle_depth;
     machine->cycle_depth = UINT32_MAX;
     machine->depth++;
-    bool alive = object_alive(machine, id);
+    uint32_t witness = 0;
+    bool alive = object_alive(machine, id, &witness);
     machine->depth--;
-    if (machine->failed == CLOZE_OK && (alive || machine->cycle_depth == UINT32_MAX))
+    if (machine->failed == CLOZE_OK && (alive || machine->cycle_depth == UINT32_MAX)) {
         machine->object_facts[id].alive = alive ? ALIVE : DEAD;
+        machine->object_facts[id].witness = witness;
+    }
     if (alive || machine->cycle_depth > outer)
         machine->cycle_depth = outer;
     return alive;
@@ -591,7 +673,8 @@ static uint32_t member_targets(struct cz_machine *machine, uint32_t id,
         if (!cz_value_alive(machine, pairs.items[i].value))
             continue;
         uint32_t next = object_after(machine, object, member, index, pairs.items[i].rest);
-        if (next == UINT32_MAX || !cz_object_alive(machine, next))
+        if (next == UINT32_MAX || !(stays_alive(machine, id, next, index) ||
+                                    cz_object_alive(machine, next)))
             continue;
         words[count++] = pairs.items[i].value;
         words[count++] = cz_local_add(machine, LOCAL_OBJECT_AFTER, next, 0, 0, 0);
@@ -620,13 +703,13 @@ uint32_t cz_object_useful(struct cz_machine *machine, uint32_t id, uint32_t inde
     uint32_t targets = cz_object_targets(machine, id, index), count = 0;
     if (targets == UINT32_MAX)
         return UINT32_MAX;
-    uint64_t before = wanted(machine, cz_object_get(machine, id).formula);
+    uint64_t before = cz_formula_wants(machine, cz_object_get(machine, id).formula);
     uint32_t size = cz_intern_size(&machine->targets, targets);
     uint32_t *words = malloc((size + 1) * sizeof *words);
     for (uint32_t i = 0; words && i < size; i += 2) {
         const uint32_t *pair = cz_intern_get(&machine->targets, targets) + i;
         uint32_t object = machine->locals[pair[1]].a;
-        if (wanted(machine, cz_object_get(machine, object).formula) >= before)
+        if (!wants_less(machine, cz_object_get(machine, object).formula, before))
             continue;
         words[count++] = pair[0];
         words[count++] = pair[1];

@@ -79,8 +79,8 @@ static void split_by_leaves(struct cz_machine *machine, struct atoms *atoms, cz_
                             cz_value *seen)
 {
     const uint32_t *words = cz_formula_words(machine, formula);
-    uint32_t size = cz_formula_size(machine, formula), wanted = 0;
-    switch (words[0]) {
+    uint32_t kind = words[0], size = cz_formula_size(machine, formula), wanted = 0;
+    switch (kind) {
     case FORMULA_ITEMS:
     case FORMULA_SOMEITEM: {
         uint32_t count = machine->items[words[1]]->count;
@@ -101,8 +101,12 @@ static void split_by_leaves(struct cz_machine *machine, struct atoms *atoms, cz_
         *seen = words[1];
         break;
     default:
-        for (uint32_t i = 1; words[0] >= FORMULA_AND && i < size; i++)
-            split_by_leaves(machine, atoms, cz_formula_words(machine, formula)[i], seen);
+        for (uint32_t i = 1; cz_formula_is_list(kind) && i < size; i++) {
+            cz_formula part = cz_formula_words(machine, formula)[i];
+            split_by_leaves(machine, atoms, part, seen);
+            if (kind == FORMULA_ONE || kind == FORMULA_NOTONE)
+                split_by_leaves(machine, atoms, cz_formula_not(machine, part), seen);
+        }
         break;
     }
     atoms->wanted = add_wanted(atoms->wanted, wanted);

@@ -75,6 +75,42 @@ uint32_t cz_intern_add(struct cz_intern *intern, const uint32_t *words, uint32_t
     return intern->count++;
 }
 
+static int compare_words(const void *x, const void *y)
+{
+    uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
+    return (a > b) - (a < b);
+}
+
+/* By insertion, which is quick where few words stand wrong; past some work, the general way. */
+void cz_words_sort(uint32_t *words, uint32_t count)
+{
+    uint64_t work = 0;
+    for (uint32_t i = 1; i < count; i++) {
+        uint32_t word = words[i], at = i;
+        for (; at > 0 && words[at - 1] > word; at--)
+            words[at] = words[at - 1];
+        words[at] = word;
+        work += i - at;
+        if (work > 64 + 8ull * count) {
+            qsort(words, count, sizeof *words, compare_words);
+            return;
+        }
+    }
+}
+
+bool cz_words_hold(const uint32_t *words, uint32_t count, uint32_t wanted)
+{
+    uint32_t low = 0, high = count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (words[middle] < wanted)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < count && words[low] == wanted;
+}
+
 void cz_intern_free(struct cz_intern *intern)
 {
     free(intern->words);

@@ -48,7 +48,7 @@ enum {
     CZ_MACHINE_PAIRS = 512,    /* alternatives for one member */
     CZ_MACHINE_CLASSES = 64,    /* of undeclared keys, told apart by patterns */
     CZ_MACHINE_NODES = 300000,  /* values, formulas */
-    CZ_MACHINE_FUEL = 400000    /* steps of searches for a value that fits */
+    CZ_MACHINE_FUEL = 250000    /* steps of searches for a value that fits */
 };
 
 /* ---- A table of 32-bit words, interned by content: the base of the other tables ---- */
@@ -73,6 +73,9 @@ static inline uint32_t cz_intern_size(const struct cz_intern *intern, uint32_t i
     return intern->first[id + 1] - intern->first[id];
 }
 void cz_intern_free(struct cz_intern *intern);
+/* Ascending; words are often in order already. */
+void cz_words_sort(uint32_t *words, uint32_t count);
+bool cz_words_hold(const uint32_t *words, uint32_t count, uint32_t wanted); /* sorted */
 size_t cz_intern_bytes(const struct cz_intern *intern);
 
 /* ---- Values ---- */
@@ -110,6 +113,8 @@ enum cz_formula_kind {
     FORMULA_TRUE,
     FORMULA_AND,      /* words: children */
     FORMULA_OR,
+    FORMULA_ONE,      /* exactly one child holds */
+    FORMULA_NOTONE,   /* none does, or several */
     FORMULA_ALL,      /* props: every member follows */
     FORMULA_SOME,     /* props: some member does not */
     FORMULA_REQUIRE,  /* key */
@@ -119,7 +124,8 @@ enum cz_formula_kind {
     FORMULA_SOMEITEM, /* items, position: some item does not */
     FORMULA_CONTAINS, /* value, minimum, maximum */
     FORMULA_UNIQUE,   /* value: the items so far, none of which may come again */
-    FORMULA_REPEAT    /* value: the items so far, one of which must come again */
+    FORMULA_REPEAT,   /* value: the items so far, one of which must come again */
+    FORMULA_WHEN      /* value, formula, formula: while a member is read; see formula_read.c */
 };
 
 /* One way to read a member: its value is of `value`, the rest of the container follows `rest`. */
@@ -216,7 +222,7 @@ struct cz_threads {
 struct cz_object {
     cz_formula formula;
     uint32_t keyset;
-    uint32_t position; /* declared order: ranks below are past */
+    uint32_t position; /* declared order: ranks below are past; else 0 */
     uint32_t seen;     /* bits of the keyset's keys that are there already */
     cz_expr extra;     /* undeclared keys that are there already */
     uint32_t depth;    /* of the object's members; 0 unless printing pretty */
@@ -316,6 +322,7 @@ struct cz_machine {
     struct cz_intern formulas;
     struct formula_facts *formula_facts;
     uint32_t formula_facts_capacity;
+    uint32_t formula_stamp; /* of the last walk over formulas that marks them */
     struct cz_props **props;
     uint32_t props_count, props_capacity;
     struct cz_items **items;
@@ -408,6 +415,8 @@ cz_formula cz_formula_atom(struct cz_machine *machine, uint32_t kind, uint32_t a
 cz_formula cz_formula_and(struct cz_machine *machine, cz_formula a, cz_formula b);
 cz_formula cz_formula_or(struct cz_machine *machine, cz_formula a, cz_formula b);
 cz_formula cz_formula_not(struct cz_machine *machine, cz_formula a);
+/* Exactly one of the parts holds. */
+cz_formula cz_formula_one(struct cz_machine *machine, const cz_formula *parts, uint32_t count);
 cz_formula cz_formula_count(struct cz_machine *machine, uint32_t minimum, uint32_t maximum);
 cz_formula cz_formula_contains(struct cz_machine *machine, cz_value value, uint32_t minimum,
                                uint32_t maximum);
@@ -421,6 +430,28 @@ uint32_t cz_formula_kind(const struct cz_machine *machine, cz_formula formula);
 const uint32_t *cz_formula_words(const struct cz_machine *machine, cz_formula formula);
 uint32_t cz_formula_size(const struct cz_machine *machine, cz_formula formula);
 bool cz_formula_nullable(const struct cz_machine *machine, cz_formula formula);
+/* Whether generation leaves undeclared keys out: some part lists its properties and says nothing
+ * else. */
+bool cz_formula_closing(const struct cz_machine *machine, cz_formula formula);
+/* The sum of what the leaves still want: a member that lowers it nowhere is of no use. */
+uint64_t cz_formula_wants(const struct cz_machine *machine, cz_formula formula);
+/* Whether the kind's words are other formulas. */
+static inline bool cz_formula_is_list(uint32_t kind)
+{
+    return kind >= FORMULA_AND && kind <= FORMULA_NOTONE;
+}
+/* Whether a set of members may meet an object's formula, but not after leaving one out that no leaf
+ * requires by name. */
+bool cz_formula_counts(const struct cz_machine *machine, cz_formula formula);
+/* Marks a formula: false when the walk under way (++formula_stamp) came by before. */
+bool cz_formula_visit(struct cz_machine *machine, cz_formula formula);
+/* Whether it is plain that the strong formula implies the weak one. */
+bool cz_formula_weaker(const struct cz_machine *machine, cz_formula weak, cz_formula strong);
+/* Takes a formula apart that is no conjunction of leaves (else false): *result tells whether the
+ * test holds of an alternative. */
+typedef bool cz_formula_test(struct cz_machine *machine, cz_formula formula, void *context);
+bool cz_formula_branch(struct cz_machine *machine, cz_formula formula, cz_formula_test *test,
+                       void *context, bool *result);
 /* Replaces UNIQUE and REPEAT atoms by ones that remember this value too. */
 cz_formula cz_formula_bind(struct cz_machine *machine, cz_formula formula, cz_value value);
 /* ... by ones that remember nothing; by what they are once an item came again. */
@@ -439,6 +470,7 @@ void cz_formula_member(struct cz_machine *machine, cz_formula formula,
                        const struct cz_member *member, struct cz_pairs *out);
 void cz_pairs_free(struct cz_pairs *pairs);
 cz_value cz_props_value(struct cz_machine *machine, uint32_t props, const struct cz_member *member);
+cz_value cz_items_value(const struct cz_machine *machine, uint32_t items, uint32_t position);
 
 /* container.c: objects and arrays under way */
 uint32_t cz_object_start(struct cz_machine *machine, cz_formula formula, uint32_t depth);

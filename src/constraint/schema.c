@@ -455,40 +455,92 @@ static struct cz_typed any_of(struct cz_machine *machine, const struct cz_json *
     return result;
 }
 
-/* One more alternative of an exact "one of": `one` holds of exactly one so far, `any` of some. */
+/* One more alternative of an exact "one of", for all but containers: `one` holds of exactly one so
+ * far, `any` of some. */
 static void one_more(struct cz_machine *machine, struct cz_typed *one, struct cz_typed *any,
                      struct cz_typed next)
 {
-    struct cz_typed both = {
-        any->literals & next.literals, cz_numbers_and(machine->numbers, any->number, next.number),
-        CZ_EXPR_NOTHING, CZ_FORMULA_FALSE, CZ_FORMULA_FALSE};
-    if (any->string && next.string) {
-        both.string = text_and(machine, any->string, next.string);
-        if (!cz_expr_alive(machine->exprs, both.string))
-            both.string = CZ_EXPR_NOTHING;
+    uint32_t literals = any->literals & next.literals;
+    cz_numbers numbers = cz_numbers_and(machine->numbers, any->number, next.number);
+    cz_expr strings = CZ_EXPR_NOTHING;
+    if (any->string && next.string)
+        strings = text_and(machine, any->string, next.string);
+    one->literals = (one->literals | next.literals) & ~literals;
+    one->number = cz_numbers_or(machine->numbers, one->number, next.number);
+    if (cz_numbers_alive(machine->numbers, numbers))
+        one->number = cz_numbers_and(machine->numbers, one->number,
+                                     cz_numbers_not(machine->numbers, numbers));
+    one->string = cz_expr_or(machine->exprs, one->string, next.string);
+    if (cz_expr_alive(machine->exprs, strings))
+        one->string = cz_expr_minus(machine->exprs, one->string, strings);
+    any->literals |= next.literals;
+    any->number = cz_numbers_or(machine->numbers, any->number, next.number);
+    any->string = cz_expr_or(machine->exprs, any->string, next.string);
+}
+
+/* Numbers the groups of formulas, so that those in different groups are plainly disjoint. */
+static void group_formulas(struct cz_machine *machine, const cz_formula *parts, uint32_t *groups,
+                           uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        groups[i] = i;
+        for (uint32_t j = 0; j < i && machine->failed == CLOZE_OK; j++) {
+            uint32_t old = groups[j];
+            if (old == groups[i] || cz_formulas_disjoint(machine, parts[i], parts[j]))
+                continue;
+            for (uint32_t k = 0; k < i; k++)
+                groups[k] = groups[k] == old ? groups[i] : groups[k];
+        }
     }
-    if (any->array && next.array && !cz_formulas_disjoint(machine, any->array, next.array))
-        both.array = cz_formula_and(machine, any->array, next.array);
-    if (any->object && next.object && !cz_formulas_disjoint(machine, any->object, next.object))
-        both.object = cz_formula_and(machine, any->object, next.object);
-    if (!cz_numbers_alive(machine->numbers, both.number))
-        both.number = CZ_NUMBERS_NONE;
-    struct cz_typed either = cz_typed_or(machine, *one, next);
-    *one = memcmp(&both, &CZ_TYPED_NONE, sizeof both)
-               ? cz_typed_and(machine, either, cz_typed_not(machine, both))
-               : either;
-    *any = cz_typed_or(machine, *any, next);
+}
+
+/* Exactly one of the parts: where groups are disjoint, exactly one of a group. */
+static cz_formula one_formula(struct cz_machine *machine, const cz_formula *parts, uint32_t count)
+{
+    cz_formula *group = calloc((size_t)count + 1, 2 * sizeof *group), result = CZ_FORMULA_FALSE;
+    if (!group) {
+        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        return result;
+    }
+    uint32_t *groups = group + count + 1;
+    group_formulas(machine, parts, groups, count);
+    for (uint32_t i = 0; i < count && machine->failed == CLOZE_OK; i++) {
+        uint32_t size = 0;
+        for (uint32_t j = 0; j < count; j++) {
+            if (groups[j] == i)
+                group[size++] = parts[j];
+        }
+        if (size)
+            result = cz_formula_or(machine, result, cz_formula_one(machine, group, size));
+    }
+    free(group);
+    return result;
 }
 
 static struct cz_typed one_of(struct cz_machine *machine, const struct cz_json *list,
                               struct schema schema)
 {
     struct cz_typed one = CZ_TYPED_NONE, any = CZ_TYPED_NONE;
+    cz_formula *arrays = calloc((size_t)list->count + 1, 2 * sizeof *arrays);
+    if (!arrays) {
+        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        return one;
+    }
+    cz_formula *objects = arrays + list->count + 1;
+    uint32_t array_count = 0, object_count = 0;
     CZ_JSON_EACH(item, list) {
         if (machine->failed != CLOZE_OK)
             break;
-        one_more(machine, &one, &any, expand_child(machine, item, schema));
+        struct cz_typed next = expand_child(machine, item, schema);
+        one_more(machine, &one, &any, next);
+        if (next.array)
+            arrays[array_count++] = next.array;
+        if (next.object)
+            objects[object_count++] = next.object;
     }
+    one.array = one_formula(machine, arrays, array_count);
+    one.object = one_formula(machine, objects, object_count);
+    free(arrays);
     return one;
 }
 

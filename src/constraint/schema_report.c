@@ -70,6 +70,8 @@ static void visit_formula(struct visits *visits, cz_formula formula)
     switch (words[0]) {
     case FORMULA_AND:
     case FORMULA_OR:
+    case FORMULA_ONE:
+    case FORMULA_NOTONE:
         for (uint32_t i = 1; i < size; i++)
             visit_formula(visits, cz_formula_words(machine, formula)[i]);
         break;

@@ -98,12 +98,6 @@ bool cz_value_is_plain(struct cz_machine *machine, cz_value value)
     return true;
 }
 
-static int compare_words(const void *x, const void *y)
-{
-    uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
-    return (a > b) - (a < b);
-}
-
 static cz_value combine(struct cz_machine *machine, uint32_t kind, cz_value a, cz_value b)
 {
     uint32_t stack[64], *words = stack, count = 1;
@@ -126,7 +120,7 @@ static cz_value combine(struct cz_machine *machine, uint32_t kind, cz_value a, c
             words[count++] = both[i];
         }
     }
-    qsort(words + 1, count - 1, sizeof *words, compare_words);
+    cz_words_sort(words + 1, count - 1);
     uint32_t kept = 1;
     for (uint32_t i = 1; i < count; i++) {
         if (kept == 1 || words[kept - 1] != words[i])
@@ -135,7 +129,7 @@ static cz_value combine(struct cz_machine *machine, uint32_t kind, cz_value a, c
     bool opposed = false; /* x beside not x */
     for (uint32_t i = 1; i < kept && !opposed; i++) {
         cz_value negated = cz_value_negated(machine, words[i]);
-        opposed = negated && bsearch(&negated, words + 1, kept - 1, sizeof *words, compare_words);
+        opposed = negated && cz_words_hold(words + 1, kept - 1, negated);
     }
     cz_value result = opposed     ? (kind == VALUE_AND ? CZ_VALUE_NONE : CZ_VALUE_ANY)
                       : kept == 2 ? words[1]

@@ -76,14 +76,8 @@ PROGRAM = textwrap.dedent("""
 """)
 
 
-# Compiling takes longer than the limit: a defect that is known. Fixing it fails this mark.
-SLOW = {"many branches"}
-
-
 @pytest.mark.parametrize("policy", ["accept", "generate"])
-@pytest.mark.parametrize("name", [
-    pytest.param(name, marks=pytest.mark.xfail(strict=True, raises=subprocess.TimeoutExpired))
-    if name in SLOW else name for name in CASES])
+@pytest.mark.parametrize("name", CASES)
 def test_hostile_schemas(name, policy):
     process = subprocess.run([sys.executable, "-c", PROGRAM, policy], input=CASES[name], text=True,
                              capture_output=True, timeout=20,

@@ -1,0 +1,40 @@
+/*
+ * formula_internal.h - what the parts of the formulas share; for formula*.c only.
+ */
+#ifndef CZ_CONSTRAINT_FORMULA_INTERNAL_H
+#define CZ_CONSTRAINT_FORMULA_INTERNAL_H
+
+#include "constraint/machine.h"
+
+enum {
+    FACT_NULLABLE = 1,        /* nothing more has to come */
+    FACT_BINDS = 2,           /* remembers items */
+    FACT_PENDING = 4,         /* has FORMULA_WHEN in it */
+    FACT_CLOSING = 8,         /* generation leaves undeclared keys out */
+    FACT_COUNTS = 16          /* see cz_formula_counts */
+};
+
+/* What is known of a formula, worked out when it is made. */
+struct formula_facts {
+    uint64_t wants, wants_opposite; /* see cz_formula_wants; of the formula and of its opposite */
+    uint32_t opposite;              /* + 1; 0 not known yet */
+    uint32_t facts;
+    uint32_t stamp, memo; /* of the last walk that came by: machine->formula_stamp */
+};
+
+static inline bool cz_formula_has(const struct cz_machine *machine, cz_formula formula,
+                                  uint32_t fact)
+{
+    return machine->formula_facts[formula].facts & fact;
+}
+
+/* Any kind of list. */
+cz_formula cz_formula_list(struct cz_machine *machine, uint32_t kind, const cz_formula *parts,
+                           uint32_t count);
+/* A conjunction without the part at the index of its words. */
+cz_formula cz_formula_without(struct cz_machine *machine, cz_formula list, uint32_t index);
+/* `in` for a member whose value is one of `value`, `out` for another. */
+cz_formula cz_formula_when(struct cz_machine *machine, cz_value value, cz_formula in,
+                           cz_formula out);
+
+#endif

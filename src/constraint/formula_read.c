@@ -1,0 +1,446 @@
+/*
+ * formula_read.c - what a formula makes of one member or item: pairs (value, rest).
+ *
+ * The member may be any of `value` if what follows meets `rest`; a set of pairs is a union. First
+ * every leaf is replaced by what it asks of the rest, where that hangs on the member's value by a
+ * FORMULA_WHEN. These are then decided one after the other. A condition that only helps, or only
+ * hurts, needs no complement on its other side, and alternatives under such conditions stay apart;
+ * any other is decided once for all its places, so that contradictions never come up.
+ */
+#include "constraint/formula_internal.h"
+
+#include <stdlib.h>
+
+enum { PARTS = 64, BURN = 8 /* parts of a list for one step of fuel */ };
+
+/* ---- Pairs ---- */
+
+void cz_pairs_free(struct cz_pairs *pairs)
+{
+    free(pairs->items);
+    *pairs = (struct cz_pairs){0};
+}
+
+/* Adds a pair, joined with one of the same rest or the same value. */
+static void add_pair(struct cz_machine *machine, struct cz_pairs *pairs, cz_value value,
+                     cz_formula rest)
+{
+    if (value == CZ_VALUE_NONE || rest == CZ_FORMULA_FALSE)
+        return;
+    for (uint32_t i = 0; i < pairs->count; i++) {
+        struct cz_pair *pair = &pairs->items[i];
+        if (pair->value == CZ_VALUE_ANY && pair->rest == CZ_FORMULA_TRUE)
+            return;
+        if (pair->rest == rest || pair->value == value) {
+            pair->value = cz_value_or(machine, pair->value, value);
+            pair->rest = cz_formula_or(machine, pair->rest, rest);
+            return;
+        }
+    }
+    if (machine->limited && pairs->count >= CZ_MACHINE_PAIRS) {
+        cz_machine_fail(machine, CLOZE_LIMIT, NULL, "too many ways to read one member");
+        return;
+    }
+    if (!cz_machine_grow(machine, (void **)&pairs->items, pairs->count, &pairs->capacity,
+                         sizeof *pairs->items)) {
+        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        return;
+    }
+    pairs->items[pairs->count++] = (struct cz_pair){value, rest};
+}
+
+/* ---- What a leaf makes of a member ---- */
+
+struct choice {
+    cz_value value;
+    cz_formula in, out; /* what is asked of the rest when the member is one of value, or not */
+};
+
+static struct choice always(cz_formula rest)
+{
+    return (struct choice){CZ_VALUE_ANY, rest, rest};
+}
+
+static struct choice read_contains(struct cz_machine *machine, cz_formula leaf,
+                                   const uint32_t words[4])
+{
+    uint32_t low = words[2] ? words[2] - 1 : 0;
+    uint32_t high = words[3] == CZ_COUNT_UNBOUNDED ? words[3] : words[3] - 1;
+    cz_formula in = words[3] ? cz_formula_contains(machine, words[1], low, high)
+                             : (cz_formula)CZ_FORMULA_FALSE;
+    return (struct choice){words[1], in, leaf};
+}
+
+static struct choice read_count(struct cz_machine *machine, const uint32_t words[4])
+{
+    uint32_t low = words[1] ? words[1] - 1 : 0;
+    uint32_t high = words[2] == CZ_COUNT_UNBOUNDED ? words[2] : words[2] - 1;
+    return always(words[2] ? cz_formula_count(machine, low, high)
+                           : (cz_formula)CZ_FORMULA_FALSE);
+}
+
+static struct choice read_leaf(struct cz_machine *machine, cz_formula leaf,
+                               const struct cz_member *member)
+{
+    uint32_t words[4] = {0}, size = cz_formula_size(machine, leaf);
+    cz_formula next;
+    memcpy(words, cz_formula_words(machine, leaf), (size < 4 ? size : 4) * sizeof *words);
+    switch (words[0]) {
+    case FORMULA_ALL:
+        return (struct choice){cz_props_value(machine, words[1], member), leaf, CZ_FORMULA_FALSE};
+    case FORMULA_SOME:
+        return (struct choice){cz_props_value(machine, words[1], member), leaf, CZ_FORMULA_TRUE};
+    case FORMULA_REQUIRE:
+        return always(member->key == words[1] ? (cz_formula)CZ_FORMULA_TRUE : leaf);
+    case FORMULA_FORBID:
+        return always(member->key == words[1] ? (cz_formula)CZ_FORMULA_FALSE : leaf);
+    case FORMULA_COUNT:
+        return read_count(machine, words);
+    case FORMULA_ITEMS:
+        next = cz_formula_items(machine, words[1], words[2] + 1);
+        return (struct choice){cz_items_value(machine, words[1], words[2]), next, CZ_FORMULA_FALSE};
+    case FORMULA_SOMEITEM:
+        next = cz_formula_not(machine, cz_formula_items(machine, words[1], words[2] + 1));
+        return (struct choice){cz_items_value(machine, words[1], words[2]), next, CZ_FORMULA_TRUE};
+    case FORMULA_CONTAINS:
+        return read_contains(machine, leaf, words);
+    case FORMULA_UNIQUE:
+        return (struct choice){words[1], CZ_FORMULA_FALSE, leaf};
+    case FORMULA_REPEAT:
+        return (struct choice){words[1], CZ_FORMULA_TRUE, leaf};
+    default:
+        return always(leaf);
+    }
+}
+
+/* ---- Replacing leaves ---- */
+
+struct walk {
+    struct cz_machine *machine;
+    cz_formula (*leaf)(struct walk *walk, cz_formula formula);
+    uint32_t stamp;
+    bool pending; /* only what has conditions changes */
+    const struct cz_member *member;
+    cz_value value; /* of the condition that is decided */
+    bool in;
+};
+
+static cz_formula replace(struct walk *walk, cz_formula formula);
+
+static cz_formula replace_parts(struct walk *walk, cz_formula formula)
+{
+    struct cz_machine *machine = walk->machine;
+    uint32_t size = cz_formula_size(machine, formula), stack[PARTS], *parts = stack;
+    bool changed = false;
+    if (size > PARTS && !(parts = malloc(size * sizeof *parts))) {
+        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        return CZ_FORMULA_FALSE;
+    }
+    for (uint32_t i = 1; i < size; i++) {
+        cz_formula part = cz_formula_words(machine, formula)[i];
+        parts[i] = replace(walk, part);
+        changed |= parts[i] != part;
+    }
+    if (changed)
+        formula = cz_formula_list(machine, cz_formula_kind(machine, formula), parts + 1, size - 1);
+    if (parts != stack)
+        free(parts);
+    return formula;
+}
+
+static cz_formula replace(struct walk *walk, cz_formula formula)
+{
+    struct cz_machine *machine = walk->machine;
+    if (walk->pending && !cz_formula_has(machine, formula, FACT_PENDING))
+        return formula;
+    if (!cz_formula_is_list(cz_formula_kind(machine, formula)))
+        return walk->leaf(walk, formula);
+    if (machine->formula_facts[formula].stamp == walk->stamp)
+        return machine->formula_facts[formula].memo;
+    if (!cz_machine_burn(machine, 1 + cz_formula_size(machine, formula) / BURN))
+        return CZ_FORMULA_FALSE;
+    if (machine->depth >= CZ_MACHINE_DEPTH) {
+        cz_machine_fail(machine, CLOZE_LIMIT, NULL, "schemas are combined too deeply");
+        return CZ_FORMULA_FALSE;
+    }
+    machine->depth++;
+    cz_formula result = replace_parts(walk, formula);
+    machine->depth--;
+    machine->formula_facts[formula].stamp = walk->stamp;
+    machine->formula_facts[formula].memo = result;
+    return result;
+}
+
+static cz_formula read_one(struct walk *walk, cz_formula leaf)
+{
+    struct choice choice = read_leaf(walk->machine, leaf, walk->member);
+    return cz_formula_when(walk->machine, choice.value, choice.in, choice.out);
+}
+
+static cz_formula decide_one(struct walk *walk, cz_formula when)
+{
+    const uint32_t *words = cz_formula_words(walk->machine, when);
+    return words[1] == walk->value ? words[walk->in ? 2 : 3] : when;
+}
+
+/* The formula where a condition is known. */
+static cz_formula decide(struct cz_machine *machine, cz_formula formula, cz_value value, bool in)
+{
+    struct walk walk = {.machine = machine, .leaf = decide_one, .pending = true, .value = value,
+                        .in = in, .stamp = ++machine->formula_stamp};
+    return replace(&walk, formula);
+}
+
+/* ---- What a condition does ---- */
+
+enum { HELPS = 1, HURTS = 2 };
+
+/* Whether the interval of one CONTAINS (or of all, TRUE) holds that of another. */
+static bool wider(const struct cz_machine *machine, cz_formula wide, cz_formula narrow)
+{
+    const uint32_t *a = cz_formula_words(machine, wide), *b = cz_formula_words(machine, narrow);
+    return wide == CZ_FORMULA_TRUE || narrow == CZ_FORMULA_FALSE ||
+           (a[0] == FORMULA_CONTAINS && b[0] == FORMULA_CONTAINS && a[1] == b[1] && a[2] <= b[2] &&
+            a[3] >= b[3]);
+}
+
+/* How the value's condition acts in the formula: HELPS, HURTS or both. */
+static uint32_t effect_of(struct cz_machine *machine, cz_formula formula, cz_value value,
+                          bool either)
+{
+    struct formula_facts *facts = &machine->formula_facts[formula];
+    const uint32_t *words = cz_formula_words(machine, formula);
+    if (!(facts->facts & FACT_PENDING) ||
+        (facts->stamp == machine->formula_stamp && (facts->memo || !either)))
+        return 0;
+    if (words[0] == FORMULA_WHEN) {
+        uint32_t effect = wider(machine, words[2], words[3])   ? HELPS
+                          : wider(machine, words[3], words[2]) ? HURTS
+                                                               : HELPS | HURTS;
+        return words[1] != value ? 0 : either ? HELPS | HURTS : effect;
+    }
+    facts->stamp = machine->formula_stamp;
+    facts->memo = either;
+    either |= words[0] == FORMULA_ONE || words[0] == FORMULA_NOTONE;
+    uint32_t effect = 0, size = cz_formula_size(machine, formula);
+    for (uint32_t i = 1; i < size && effect != (HELPS | HURTS); i++)
+        effect |= effect_of(machine, words[i], value, either);
+    return effect;
+}
+
+static cz_value first_condition(const struct cz_machine *machine, cz_formula formula)
+{
+    const uint32_t *words = cz_formula_words(machine, formula);
+    while (words[0] != FORMULA_WHEN) {
+        uint32_t i = 1;
+        while (!cz_formula_has(machine, words[i], FACT_PENDING))
+            i++;
+        words = cz_formula_words(machine, words[i]);
+    }
+    return words[1];
+}
+
+/* ---- Deciding the conditions ---- */
+
+/* Whether nothing is in both. */
+static bool apart(struct cz_machine *machine, cz_value a, cz_value b)
+{
+    return !cz_value_alive(machine, cz_value_and(machine, a, b));
+}
+
+/* a and b, where "a and not c" is just a when a and c have nothing in common. */
+static cz_value meet(struct cz_machine *machine, cz_value a, cz_value b)
+{
+    cz_value negated = cz_value_negated(machine, b);
+    if (a == b || b == CZ_VALUE_ANY || (negated && a != CZ_VALUE_ANY && apart(machine, a, negated)))
+        return a;
+    negated = cz_value_negated(machine, a);
+    if (a == CZ_VALUE_ANY || (negated && apart(machine, b, negated)))
+        return b;
+    return cz_value_and(machine, a, b);
+}
+
+static void expand(struct cz_machine *machine, cz_formula formula, cz_value value,
+                   struct cz_pairs *out);
+
+/* Whether the value is known to be a part of the other. */
+static bool within(struct cz_machine *machine, cz_value value, cz_value other)
+{
+    if (value == other || other == CZ_VALUE_ANY)
+        return true;
+    cz_value negated = cz_value_negated(machine, other);
+    if (!negated && (!cz_value_is_plain(machine, value) || !cz_value_is_plain(machine, other)))
+        return false;
+    return value != CZ_VALUE_ANY &&
+           apart(machine, value, negated ? negated : cz_value_not(machine, other));
+}
+
+/* One side of a condition: `value` is narrowed by `by`. */
+static void take_side(struct cz_machine *machine, cz_formula formula, cz_value value, cz_value by,
+                      struct cz_pairs *out)
+{
+    if (formula == CZ_FORMULA_FALSE)
+        return;
+    cz_value met = meet(machine, value, by);
+    if (met == CZ_VALUE_NONE || (met != value && met != by && !cz_value_alive(machine, met)))
+        return;
+    expand(machine, formula, met, out);
+}
+
+static void split(struct cz_machine *machine, cz_formula formula, cz_value value,
+                  struct cz_pairs *out)
+{
+    cz_value condition = first_condition(machine, formula);
+    cz_value opposite = cz_value_not(machine, condition);
+    machine->formula_stamp++;
+    uint32_t effect = effect_of(machine, formula, condition, false);
+    cz_formula in = decide(machine, formula, condition, true);
+    cz_formula not_in = decide(machine, formula, condition, false);
+    if (in == not_in || within(machine, value, condition)) {
+        expand(machine, in, value, out);
+        return;
+    }
+    if (within(machine, value, opposite)) {
+        expand(machine, not_in, value, out);
+        return;
+    }
+    cz_value inside = effect == HURTS ? (cz_value)CZ_VALUE_ANY : condition;
+    cz_value outside = effect == HELPS ? (cz_value)CZ_VALUE_ANY : opposite;
+    bool later = cz_formula_wants(machine, in) > cz_formula_wants(machine, not_in);
+    if (!later)
+        take_side(machine, in, value, inside, out);
+    take_side(machine, not_in, value, outside, out);
+    if (later)
+        take_side(machine, in, value, inside, out);
+}
+
+/* Every part that has conditions by itself, and the others together, each beside `others`. */
+static void expand_parts(struct cz_machine *machine, cz_formula list, cz_formula others,
+                         cz_value value, struct cz_pairs *out)
+{
+    cz_formula sure = CZ_FORMULA_FALSE;
+    uint32_t size = cz_formula_size(machine, list);
+    for (uint32_t i = 1; i < size && machine->failed == CLOZE_OK; i++) {
+        cz_formula part = cz_formula_words(machine, list)[i];
+        if (cz_formula_has(machine, part, FACT_PENDING))
+            expand(machine, cz_formula_and(machine, others, part), value, out);
+        else
+            sure = cz_formula_or(machine, sure, part);
+    }
+    if (sure != CZ_FORMULA_FALSE)
+        expand(machine, cz_formula_and(machine, others, sure), value, out);
+}
+
+/* The parts of a conjunction that leave no choice narrow the value; the rest of it is returned. */
+static cz_formula settle(struct cz_machine *machine, cz_formula formula, cz_value *value)
+{
+    uint32_t size = cz_formula_size(machine, formula);
+    for (uint32_t i = 1; i < size; i++) {
+        const uint32_t *words =
+            cz_formula_words(machine, cz_formula_words(machine, formula)[i]);
+        if (words[0] != FORMULA_WHEN ||
+            (words[2] != CZ_FORMULA_FALSE && words[3] != CZ_FORMULA_FALSE))
+            continue;
+        bool in = words[3] == CZ_FORMULA_FALSE;
+        cz_value condition = words[1];
+        *value = meet(machine, *value, in ? condition : cz_value_not(machine, condition));
+        return decide(machine, formula, condition, in);
+    }
+    return formula;
+}
+
+static void expand_and(struct cz_machine *machine, cz_formula formula, cz_value value,
+                       struct cz_pairs *out)
+{
+    cz_formula settled = settle(machine, formula, &value);
+    if (settled != formula) {
+        if (cz_value_alive(machine, value))
+            expand(machine, settled, value, out);
+        return;
+    }
+    uint32_t at = 1;
+    while (!cz_formula_has(machine, cz_formula_words(machine, formula)[at], FACT_PENDING))
+        at++;
+    cz_formula part = cz_formula_words(machine, formula)[at];
+    machine->formula_stamp++;
+    if (cz_formula_kind(machine, part) == FORMULA_OR &&
+        effect_of(machine, formula, first_condition(machine, part), false) != (HELPS | HURTS))
+        expand_parts(machine, part, cz_formula_without(machine, formula, at), value, out);
+    else
+        split(machine, formula, value, out);
+}
+
+static void expand(struct cz_machine *machine, cz_formula formula, cz_value value,
+                   struct cz_pairs *out)
+{
+    if (machine->failed != CLOZE_OK || !cz_machine_burn(machine, 1))
+        return;
+    if (!cz_formula_has(machine, formula, FACT_PENDING)) {
+        add_pair(machine, out, value, formula);
+        return;
+    }
+    if (machine->depth >= CZ_MACHINE_DEPTH) {
+        cz_machine_fail(machine, CLOZE_LIMIT, NULL, "schemas are combined too deeply");
+        return;
+    }
+    machine->depth++;
+    uint32_t kind = cz_formula_kind(machine, formula);
+    if (kind == FORMULA_OR)
+        expand_parts(machine, formula, CZ_FORMULA_TRUE, value, out);
+    else if (kind == FORMULA_AND)
+        expand_and(machine, formula, value, out);
+    else
+        split(machine, formula, value, out);
+    machine->depth--;
+}
+
+/* ---- Reading ---- */
+
+/* A conjunction's leaves that leave no choice narrow the value right away. */
+static cz_formula read_and(struct walk *walk, cz_formula formula, cz_value *value)
+{
+    struct cz_machine *machine = walk->machine;
+    uint32_t size = cz_formula_size(machine, formula), stack[PARTS], *parts = stack;
+    bool changed = false;
+    if (size > PARTS && !(parts = malloc(size * sizeof *parts))) {
+        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        return CZ_FORMULA_FALSE;
+    }
+    for (uint32_t i = 1; i < size; i++) {
+        cz_formula part = cz_formula_words(machine, formula)[i];
+        if (cz_formula_is_list(cz_formula_kind(machine, part))) {
+            parts[i] = replace(walk, part);
+        } else {
+            struct choice choice = read_leaf(machine, part, walk->member);
+            bool certain = choice.out == CZ_FORMULA_FALSE;
+            if (certain)
+                *value = cz_value_and(machine, *value, choice.value);
+            parts[i] = certain ? choice.in
+                               : cz_formula_when(machine, choice.value, choice.in, choice.out);
+        }
+        changed |= parts[i] != part;
+    }
+    if (changed)
+        formula = cz_formula_list(machine, FORMULA_AND, parts + 1, size - 1);
+    if (parts != stack)
+        free(parts);
+    return formula;
+}
+
+void cz_formula_member(struct cz_machine *machine, cz_formula formula,
+                       const struct cz_member *member, struct cz_pairs *out)
+{
+    struct walk walk = {.machine = machine, .leaf = read_one, .member = member,
+                        .stamp = ++machine->formula_stamp};
+    cz_value value = CZ_VALUE_ANY;
+    if (!cz_machine_burn(machine, 1 + cz_formula_size(machine, formula) / BURN))
+        return;
+    formula = cz_formula_kind(machine, formula) == FORMULA_AND ? read_and(&walk, formula, &value)
+                                                               : replace(&walk, formula);
+    expand(machine, formula, value, out);
+}
+
+void cz_formula_item(struct cz_machine *machine, cz_formula formula, struct cz_pairs *out)
+{
+    cz_formula_member(machine, formula, NULL, out);
+}
