@@ -5,7 +5,7 @@
  *
  * Reads u32 token ids, cuts them in sequences of SEQUENCE_LENGTH, runs each on its own and writes
  * the logits of every position as f32[vocab]. CLOZE_KV=int8 or f32 chooses another form of the KV
- * cache.
+ * cache, CLOZE_QUANTIZE=q8, q4 or bf16 of the weights.
  */
 #include "engine/backend.h"
 
@@ -55,6 +55,11 @@ int main(int argc, char **argv)
     uint32_t blocks = (uint32_t)(length + CZ_KV_BLOCK - 1) / CZ_KV_BLOCK;
     struct cz_backend_options options = {
         .max_rows = ROWS, .max_logits = ROWS, .kv_blocks = blocks, .kv_type = kv_type()};
+    const char *form = getenv("CLOZE_QUANTIZE");
+    if (form && !cz_quantize_of(form, &options.quantize)) {
+        fprintf(stderr, "cloze-logits: CLOZE_QUANTIZE is none of keep, q8, q4, bf16\n");
+        return 2;
+    }
     struct cloze_error error = {0};
     struct cz_backend *backend;
     if (cz_cpu_backend_open(argv[1], argv[2], &options, &backend, &error))

@@ -1,8 +1,6 @@
 /* generate.c - `cloze generate`: one answer, streamed to the terminal. */
 #include "base/file.h"
-#include "cli/model_source.h"
-#include "cli/verb.h"
-#include "engine/engine.h"
+#include "cli/engine_flags.h"
 #include "json/writer.h"
 
 #include <math.h>
@@ -223,9 +221,10 @@ static cloze_status run(struct cz_arguments *arguments, struct cloze_error *erro
     struct cz_engine *engine = NULL;
     cloze_status status = cz_model_source_open(cz_flag_text(arguments, "model"), &source, error);
     struct cz_engine_options options = {
-        .cache_folder = source.store.cache,
         .threads = (uint32_t)cz_flag_integer(arguments, "threads"),
     };
+    if (!status)
+        status = cz_engine_flags_read(arguments, &source, &options, error);
     if (!status)
         status = cz_engine_open(source.path, &options, &engine, error);
     signal(SIGINT, on_interrupt);
@@ -342,6 +341,7 @@ static const struct cz_flag flags[] = {
      .fallback = "0",
      .maximum = 256,
      .help = "compute threads; 0: as many as the machine allows"},
+    CZ_ENGINE_FLAGS,
     {.name = "stats", .help = "say on standard error what the answer took"},
     {.name = NULL},
 };

@@ -2,6 +2,7 @@
 #include "cli/model_source.h"
 
 #include "base/file.h"
+#include "store/manifest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,25 @@ static cloze_status use_path(struct cz_model_source *source, const char *path,
     return source->path ? CLOZE_OK : cz_fail_memory(error, path);
 }
 
+/* The form that `models import --quantize` recorded. */
+static cloze_status read_quantize(struct cz_model_source *source, struct cloze_error *error)
+{
+    struct cz_arena arena = {0};
+    struct cz_manifest manifest;
+    char name[16];
+    cloze_status status = cz_manifest_read(&arena, source->path, &manifest, error);
+    if (!status) {
+        snprintf(name, sizeof name, CZ_SLICE_FORMAT, CZ_SLICE_ARG(cz_manifest_quantize(&manifest)));
+        if (!cz_quantize_of(name, &source->quantize))
+            status = cz_fail(error, CLOZE_UNSUPPORTED, source->path,
+                             "its record asks for weights in the form '%s', which this version "
+                             "does not know",
+                             name);
+    }
+    cz_arena_free(&arena);
+    return status;
+}
+
 static cloze_status use_tag(struct cz_model_source *source, const char *tag,
                             struct cloze_error *error)
 {
@@ -35,7 +55,7 @@ static cloze_status use_tag(struct cz_model_source *source, const char *tag,
     if (!status) {
         cz_tag_text(&entry.tag, source->name);
         source->path = strdup(entry.path);
-        status = source->path ? CLOZE_OK : cz_fail_memory(error, tag);
+        status = source->path ? read_quantize(source, error) : cz_fail_memory(error, tag);
     }
     cz_store_entry_free(&entry);
     return status;

@@ -2,6 +2,7 @@
 #ifndef CZ_CLI_MODEL_SOURCE_H
 #define CZ_CLI_MODEL_SOURCE_H
 
+#include "engine/backend.h"
 #include "store/store.h"
 
 /* The tag that is used when none is named: what ./run imports. */
@@ -10,6 +11,7 @@
 struct cz_model_source {
     struct cz_store store;
     char *path;             /* owned: a file or folder for cz_engine_open */
+    enum cz_quantize quantize; /* as the model's record says */
     char name[CZ_TAG_TEXT]; /* for the eye: the tag, or the file's name */
 };
 

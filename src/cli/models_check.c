@@ -17,26 +17,41 @@
 
 /* ---- verify ---- */
 
-/* Compares the packed form of the model, where there is one, with its own checksum. */
-static cloze_status verify_packed(const struct cz_store *store, const struct cz_store_entry *entry,
-                                  bool *packed, struct cloze_error *error)
+static const enum cz_quantize forms[] = {CZ_QUANTIZE_KEEP, CZ_QUANTIZE_Q8, CZ_QUANTIZE_Q4,
+                                         CZ_QUANTIZE_BF16};
+enum { FORMS = sizeof forms / sizeof *forms };
+
+/* Compares one packed form of a model, when it is there, with its own checksum. */
+static cloze_status verify_form(const struct cz_store *store, const char *source_digest,
+                                enum cz_quantize form, bool *packed, struct cloze_error *error)
 {
     char digest[CZ_SHA256_TEXT + 1];
     struct cz_buffer path = {0};
     struct cz_packed_model model = {0};
-    cloze_status status = cz_source_digest(entry->path, store->cache, digest, error);
+    cloze_status status = cz_packed_digest(source_digest, form, digest, error);
     if (status)
         return status;
     cz_packed_path(&path, store->cache, digest);
     status = cz_buffer_status(&path, "the packed model", error);
-    *packed = !status && cz_file_exists(path.data);
-    if (*packed)
+    bool there = !status && cz_file_exists(path.data);
+    if (there)
         status = cz_packed_open(path.data, digest, &model, error);
-    if (*packed && !status) {
+    if (there && !status) {
         status = cz_packed_verify(&model, path.data, error);
         cz_packed_close(&model);
     }
+    *packed |= there;
     cz_buffer_free(&path);
+    return status;
+}
+
+static cloze_status verify_packed(const struct cz_store *store, const struct cz_store_entry *entry,
+                                  bool *packed, struct cloze_error *error)
+{
+    char digest[CZ_SHA256_TEXT + 1];
+    cloze_status status = cz_source_digest(entry->path, store->cache, digest, error);
+    for (size_t i = 0; i < FORMS && !status; i++)
+        status = verify_form(store, digest, forms[i], packed, error);
     return status;
 }
 
@@ -178,9 +193,11 @@ static bool is_wanted(const char *name, char (*digests)[CZ_SHA256_TEXT + 1], siz
 {
     struct cz_buffer path = {0};
     bool wanted = false;
-    for (size_t i = 0; !wanted && i < count; i++) {
-        cz_buffer_clear(&path);
-        cz_packed_path(&path, store->cache, digests[i]);
+    for (size_t i = 0; !wanted && i < count * FORMS; i++) {
+        char digest[CZ_SHA256_TEXT + 1];
+        if (cz_packed_digest(digests[i / FORMS], forms[i % FORMS], digest, NULL))
+            return true; /* not known: kept */
+        cz_packed_path(&path, store->cache, digest);
         wanted = strcmp(cz_path_name(cz_buffer_text(&path)), name) == 0;
     }
     cz_buffer_free(&path);

@@ -54,11 +54,15 @@ static cloze_status run_import(struct cz_arguments *arguments, struct cloze_erro
     struct cz_store store;
     struct cz_store_entry entry = {0};
     struct sized_progress report;
+    const char *form = cz_flag_text(arguments, "quantize");
+    enum cz_quantize quantize = CZ_QUANTIZE_KEEP;
+    cz_quantize_of(form, &quantize);
     cloze_status status = cz_store_open(NULL, &store, error);
     if (status)
         return status;
     cz_progress_start(&report.progress, cz_is_quiet(arguments));
     struct cz_import_options options = {
+        .quantize = quantize ? form : NULL,
         .source = cz_argument(arguments, "SOURCE"),
         .tag = cz_argument(arguments, "TAG"),
         .link = cz_flag_given(arguments, "link"),
@@ -72,7 +76,7 @@ static cloze_status run_import(struct cz_arguments *arguments, struct cloze_erro
     if (!status) {
         fflush(stdout);
         report.size_bytes = entry.size_bytes;
-        status = cz_pack_model(entry.path, store.cache, report_packing, &report, error);
+        status = cz_pack_model(entry.path, store.cache, quantize, report_packing, &report, error);
         cz_progress_end(&report.progress);
     }
     cz_store_entry_free(&entry);
@@ -84,6 +88,13 @@ static const struct cz_flag import_flags[] = {
     {.name = "link",
      .help = "share the files' data with SOURCE (reflink, else hard link) where the file system "
              "can; a hard-linked model changes when the source is written to"},
+    {.name = "quantize",
+     .kind = CZ_VALUE_CHOICE,
+     .value = "keep|q8|q4|bf16",
+     .fallback = "keep",
+     .help =
+         "pack the weights with 8 or 4 bits or as bf16; the model's files stay as they are, and "
+         "its record says which form is used"},
     {.name = "json", .help = "print tag, path and size as JSON"},
     {.name = NULL},
 };

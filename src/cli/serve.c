@@ -4,13 +4,11 @@
  * The server answers from the first moment; the model is opened on a thread of its own meanwhile,
  * so that a probe never waits and Ctrl-C works while it loads.
  */
-#include "cli/model_source.h"
-#include "cli/verb.h"
+#include "cli/engine_flags.h"
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "engine/engine.h"
 #include "server/server.h"
 #include "service/document.h"
 #include "service/engine_generator.h"
@@ -252,7 +250,7 @@ static size_t read_keys(const struct cz_arguments *arguments, const char *keys[M
     return count;
 }
 
-static cloze_status start(struct serving *serving, const struct cz_arguments *arguments,
+static cloze_status start(struct serving *serving, struct cz_arguments *arguments,
                           struct cloze_error *error)
 {
     struct cz_server_options options = {.host = chosen_host(arguments),
@@ -260,10 +258,12 @@ static cloze_status start(struct serving *serving, const struct cz_arguments *ar
                                         .api_keys = serving->keys,
                                         .api_key_count = read_keys(arguments, serving->keys)};
     serving->engine_options =
-        (struct cz_engine_options){.cache_folder = serving->model.store.cache,
-                                   .threads = (uint32_t)cz_flag_integer(arguments, "threads"),
+        (struct cz_engine_options){.threads = (uint32_t)cz_flag_integer(arguments, "threads"),
                                    .max_queue = serving->service->max_queue};
-    cloze_status status = cz_server_start(serving->service, &options, &serving->server, error);
+    cloze_status status =
+        cz_engine_flags_read(arguments, &serving->model, &serving->engine_options, error);
+    if (!status)
+        status = cz_server_start(serving->service, &options, &serving->server, error);
     if (status)
         return status;
     if (!cz_is_quiet(arguments))
@@ -314,6 +314,7 @@ static const struct cz_flag flags[] = {
     {.name = "threads", .letter = 't', .kind = CZ_VALUE_INTEGER, .value = "N", .fallback = "0",
      .help = "compute on so many threads; 0 is what the machine allows", .minimum = 0,
      .maximum = 1024},
+    CZ_ENGINE_FLAGS,
     {.name = "api-key", .kind = CZ_VALUE_TEXT, .value = "KEY", .repeated = true,
      .help = "answer calls with this bearer key only (also that of CLOZE_API_KEY)"},
     {.name = "log", .kind = CZ_VALUE_CHOICE, .value = "text|json", .fallback = "text",

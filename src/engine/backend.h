@@ -10,6 +10,8 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
+
 enum { CZ_KV_BLOCK = 32 }; /* positions in one KV block */
 
 /* One sequence of a step: where its keys and values lie. Block i holds positions
@@ -48,12 +50,23 @@ struct cz_step {
 
 enum cz_kv_type { CZ_KV_BF16, CZ_KV_INT8, CZ_KV_F32 };
 
+/* How matrices are packed: as their files store them, or with fewer bits (8; 4, with 6 for embedding
+ * and head), which never widens any, or all as bf16. */
+enum cz_quantize { CZ_QUANTIZE_KEEP, CZ_QUANTIZE_Q8, CZ_QUANTIZE_Q4, CZ_QUANTIZE_BF16 };
+
+/* "keep", "q8", "q4", "bf16"; false: none of these. */
+bool cz_quantize_of(const char *name, enum cz_quantize *out);
+const char *cz_quantize_name(enum cz_quantize quantize);
+
 struct cz_backend_options {
     uint32_t threads;     /* 0: what affinity and cgroup allow */
     uint32_t max_rows;    /* largest step */
     uint32_t max_logits;  /* most rows of one step that want logits */
     uint32_t kv_blocks;   /* size of the KV cache */
+    uint64_t kv_bytes;    /* the same in bytes, of which whole blocks are used; 0: kv_blocks */
+    uint64_t memory_bytes; /* weights and KV cache have to fit; 0: what the machine has */
     enum cz_kv_type kv_type;
+    enum cz_quantize quantize;
 };
 
 struct cz_backend_info {
@@ -64,6 +77,7 @@ struct cz_backend_info {
     size_t weight_bytes;       /* packed */
     size_t source_bytes_per_token; /* source file's weight bytes that decoding one token reads */
     size_t kv_block_bytes;
+    uint32_t kv_blocks;
 };
 
 struct cz_backend {
@@ -90,7 +104,8 @@ cloze_status cz_cpu_backend_open(const char *source, const char *cache_folder,
 
 /* Makes the packed form without opening it; progress is called with bytes done and in all. */
 typedef void cz_pack_progress(void *context, uint64_t done, uint64_t total);
-cloze_status cz_pack_model(const char *source, const char *cache_folder, cz_pack_progress *progress,
-                           void *context, struct cloze_error *error);
+cloze_status cz_pack_model(const char *source, const char *cache_folder,
+                           enum cz_quantize quantize, cz_pack_progress *progress, void *context,
+                           struct cloze_error *error);
 
 #endif

@@ -2,8 +2,10 @@
 #include "engine/cpu.h"
 
 #include "base/log.h"
+#include "base/progress.h"
 #include "base/size.h"
 #include "engine/identity.h"
+#include "engine/memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,14 +14,17 @@
 
 /* ---- The packed model, made when it is missing or not usable ---- */
 
-static cloze_status open_or_make(const char *source, const char *cache_folder, bool open,
-                                 cz_packed_progress *progress, void *context,
-                                 struct cz_packed_model *model, struct cloze_error *error)
+static cloze_status open_or_make(const char *source, const char *cache_folder,
+                                 enum cz_quantize quantize, bool open, cz_packed_progress *progress,
+                                 void *context, struct cz_packed_model *model,
+                                 struct cloze_error *error)
 {
     char digest[CZ_SHA256_TEXT + 1];
     struct cz_buffer path = {0};
     struct cloze_error why = {0};
     cloze_status status = cz_source_digest(source, cache_folder, digest, error);
+    if (!status)
+        status = cz_packed_digest(digest, quantize, digest, error);
     if (!status && !cz_packed_path(&path, cache_folder, digest))
         status = cz_fail_memory(error, "a path");
     if (status)
@@ -28,7 +33,7 @@ static cloze_status open_or_make(const char *source, const char *cache_folder, b
     if (status) {
         if (status != CLOZE_NOT_FOUND)
             cz_log_error(CZ_LOG_WARNING, "the packed model is made again", &why);
-        status = cz_packed_make(source, path.data, digest, progress, context, error);
+        status = cz_packed_make(source, path.data, digest, quantize, progress, context, error);
         if (!status)
             status = cz_packed_open(path.data, digest, model, error);
     }
@@ -39,11 +44,11 @@ out:
     return status;
 }
 
-cloze_status cz_pack_model(const char *source, const char *cache_folder, cz_pack_progress *progress,
-                           void *context, struct cloze_error *error)
+cloze_status cz_pack_model(const char *source, const char *cache_folder, enum cz_quantize quantize,
+                           cz_pack_progress *progress, void *context, struct cloze_error *error)
 {
     struct cz_packed_model model;
-    return open_or_make(source, cache_folder, false, progress, context, &model, error);
+    return open_or_make(source, cache_folder, quantize, false, progress, context, &model, error);
 }
 
 /* ---- Weights ---- */
@@ -220,6 +225,32 @@ static void carve_all(struct cz_cpu_backend *backend, struct carver *carver)
     }
 }
 
+/* How many blocks the KV cache has; weights and cache have to fit into memory. */
+static cloze_status size_cache(struct cz_cpu_backend *backend, struct cloze_error *error)
+{
+    struct cz_backend_options *options = &backend->options;
+    uint64_t limit = options->memory_bytes ? options->memory_bytes : cz_memory_limit();
+    size_t weights = backend->packed.mapping.size;
+    char sizes[3][CZ_SIZE_TEXT];
+    if (options->kv_bytes)
+        options->kv_blocks =
+            (uint32_t)cz_size_min(options->kv_bytes / backend->block_bytes, 1u << 23);
+    cz_size_text(backend->block_bytes, sizes[0]);
+    if (!options->kv_blocks)
+        return cz_fail(error, CLOZE_LIMIT, "KV cache",
+                       "its smallest part, %d tokens of this model, takes %s", CZ_KV_BLOCK,
+                       sizes[0]);
+    bool counted = cz_size_mul(backend->block_bytes, options->kv_blocks, &backend->kv_bytes);
+    if (counted && backend->kv_bytes <= limit && weights <= limit - backend->kv_bytes)
+        return CLOZE_OK;
+    cz_size_text(weights, sizes[0]);
+    cz_size_text(counted ? backend->kv_bytes : SIZE_MAX, sizes[1]);
+    cz_size_text(limit, sizes[2]);
+    return cz_fail(error, CLOZE_LIMIT, "memory",
+                   "the model's weights take %s and its KV cache %s, and this process may use %s",
+                   sizes[0], sizes[1], sizes[2]);
+}
+
 static cloze_status allocate(struct cz_cpu_backend *backend, struct cloze_error *error)
 {
     const struct cz_packed_hyper *hyper = backend->hyper;
@@ -230,8 +261,9 @@ static cloze_status allocate(struct cz_cpu_backend *backend, struct cloze_error 
     backend->head_bytes = backend->tile_bytes * (hyper->rope.switch_at ? 2 : 1);
     backend->layer_bytes = backend->head_bytes * hyper->kv_heads;
     backend->block_bytes = backend->layer_bytes * hyper->layers;
-    if (!cz_size_mul(backend->block_bytes, backend->options.kv_blocks, &backend->kv_bytes))
-        return cz_fail(error, CLOZE_LIMIT, NULL, "the KV cache is larger than memory can be");
+    cloze_status status = size_cache(backend, error);
+    if (status)
+        return status;
     struct carver carver = {0};
     carve_all(backend, &carver);
     backend->memory_bytes = carver.used;
@@ -257,6 +289,7 @@ static void cpu_info(const struct cz_backend *base, struct cz_backend_info *info
         .weight_bytes = backend->packed.mapping.size,
         .source_bytes_per_token = backend->hyper->source_bytes_per_token,
         .kv_block_bytes = backend->block_bytes,
+        .kv_blocks = backend->options.kv_blocks,
     };
 }
 
@@ -291,7 +324,7 @@ static cloze_status check_options(const struct cz_backend_options *options,
                                   struct cloze_error *error)
 {
     if (!options->max_rows || options->max_rows > CZ_BACKEND_MAX_ROWS || !options->max_logits ||
-        options->max_logits > CZ_BACKEND_MAX_ROWS || !options->kv_blocks)
+        options->max_logits > CZ_BACKEND_MAX_ROWS || (!options->kv_blocks && !options->kv_bytes))
         return cz_fail(error, CLOZE_INVALID, NULL,
                        "a step takes 1 to %d rows and logits, and at least one KV block",
                        CZ_BACKEND_MAX_ROWS);
@@ -314,7 +347,8 @@ cloze_status cz_cpu_backend_open(const char *source, const char *cache_folder,
     if (!status)
         status = cz_pool_create(options->threads, &backend->pool, error);
     if (!status)
-        status = open_or_make(source, cache_folder, true, NULL, NULL, &backend->packed, error);
+        status = open_or_make(source, cache_folder, options->quantize, true, NULL, NULL,
+                              &backend->packed, error);
     if (!status) {
         backend->hyper = backend->packed.hyper;
         snprintf(backend->name, sizeof backend->name, "cpu %s", backend->kernels->name);

@@ -100,7 +100,9 @@ static cloze_status open_backend(struct cz_engine *engine, const char *source,
         .max_rows = CZ_ENGINE_STEP_ROWS,
         .max_logits = options->max_sequences ? options->max_sequences : CZ_ENGINE_SEQUENCES,
         .kv_blocks = blocks,
+        .kv_bytes = options->kv_bytes,
         .kv_type = options->kv_type,
+        .quantize = options->quantize,
     };
     struct cz_backend *backend;
     cloze_status status =
@@ -108,6 +110,7 @@ static cloze_status open_backend(struct cz_engine *engine, const char *source,
     if (status)
         return status;
     backend->functions->info(backend, &engine->backend);
+    blocks = engine->backend.kv_blocks;
     engine->kv_positions = (uint64_t)blocks * CZ_KV_BLOCK;
     uint32_t tokens = cz_tokenizer_count(engine->tokenizer);
     engine->token_count = tokens < engine->backend.vocab ? tokens : engine->backend.vocab;

@@ -39,7 +39,9 @@ struct cz_engine_options {
     uint32_t threads;         /* 0: what affinity and cgroup allow */
     uint64_t kv_positions;    /* budget of the KV cache, in tokens of all sequences together;
                                  0: CZ_ENGINE_KV_POSITIONS */
+    uint64_t kv_bytes; /* the same budget in bytes, instead of kv_positions; 0: not given */
     enum cz_kv_type kv_type;
+    enum cz_quantize quantize; /* of the weights, when they are packed */
     uint32_t max_sequences; /* running together; 0: CZ_ENGINE_SEQUENCES */
     uint32_t max_queue;     /* waiting; 0: CZ_ENGINE_QUEUE */
     bool no_prefix_sharing;

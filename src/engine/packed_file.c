@@ -11,6 +11,41 @@ uint32_t cz_packed_layout(void)
     return CZ_PACKED_FILE_VERSION << 16 | CZ_PACKED_VERSION;
 }
 
+static const char *const quantize_names[] = {"keep", "q8", "q4", "bf16"};
+
+const char *cz_quantize_name(enum cz_quantize quantize)
+{
+    return quantize_names[quantize];
+}
+
+bool cz_quantize_of(const char *name, enum cz_quantize *out)
+{
+    for (unsigned i = 0; i < sizeof quantize_names / sizeof *quantize_names; i++) {
+        if (strcmp(name, quantize_names[i]) == 0) {
+            *out = (enum cz_quantize)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+cloze_status cz_packed_digest(const char *source_digest, enum cz_quantize quantize,
+                              char digest[CZ_SHA256_TEXT + 1], struct cloze_error *error)
+{
+    struct cz_sha256 hash;
+    if (quantize == CZ_QUANTIZE_KEEP) {
+        memmove(digest, source_digest, CZ_SHA256_TEXT + 1);
+        return CLOZE_OK;
+    }
+    cloze_status status = cz_sha256_start(&hash, error);
+    if (status)
+        return status;
+    cz_sha256_update(&hash, source_digest, CZ_SHA256_TEXT);
+    cz_sha256_update(&hash, cz_quantize_name(quantize), strlen(cz_quantize_name(quantize)));
+    cz_sha256_finish(&hash, digest);
+    return CLOZE_OK;
+}
+
 const char *cz_packed_path(struct cz_buffer *buffer, const char *cache_folder, const char *digest)
 {
     cz_buffer_clear(buffer);

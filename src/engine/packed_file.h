@@ -1,7 +1,7 @@
 /*
  * packed_file.h - a model's weights as the kernels want them, in one mapped cache file.
  *
- *   cache_folder/packed/<source digest>-<layout>.cloze
+ *   cache_folder/packed/<digest>-<layout>.cloze
  *
  *   header | entry[entry_count] | tensors, each at a multiple of 64
  *
@@ -18,6 +18,7 @@
 
 #include "base/digest.h"
 #include "base/file.h"
+#include "engine/backend.h"
 #include "engine/rope.h"
 #include "kernels/packed.h"
 
@@ -88,6 +89,11 @@ struct cz_packed_model {
 /* The layout number that this program reads and writes. */
 uint32_t cz_packed_layout(void);
 
+/* The digest of a source (identity.h) that is packed in this way: the source's own for what is kept
+ * as it is. */
+cloze_status cz_packed_digest(const char *source_digest, enum cz_quantize quantize,
+                              char digest[CZ_SHA256_TEXT + 1], struct cloze_error *error);
+
 /* The packed file's path for a digest, as the buffer's content. */
 const char *cz_packed_path(struct cz_buffer *buffer, const char *cache_folder, const char *digest);
 
@@ -116,6 +122,6 @@ uint64_t cz_packed_piece_checksum(uint64_t index, const void *data, size_t size)
 /* Writes the packed form of the model at `source` to `path`, on all cores. */
 typedef void cz_packed_progress(void *context, uint64_t done, uint64_t total);
 cloze_status cz_packed_make(const char *source, const char *path, const char *digest,
-                            cz_packed_progress *progress, void *context, struct cloze_error *error);
+                            enum cz_quantize quantize, cz_packed_progress *progress, void *context, struct cloze_error *error);
 
 #endif

@@ -28,12 +28,14 @@ struct planned {
     struct cz_packed_entry entry;
     const struct cz_tensor *tensor; /* NULL for vectors of the hyper-parameters */
     const float *values;            /* those vectors' content */
+    bool converts;                  /* a matrix whose codes are not the source's */
     uint32_t interleaved_heads;     /* heads whose rows pair neighbours; 0: rows are in order */
     uint32_t first_item;            /* panels before this entry's: index into the work */
 };
 
 struct making {
     const struct cz_model *model;
+    enum cz_quantize quantize;
     struct cz_packed_hyper hyper;
     struct planned *plan;
     uint32_t planned;
@@ -89,9 +91,34 @@ static float layer_flags(const struct cz_hyperparameters *hyper, uint32_t layer)
 
 /* ---- Plan ---- */
 
-static cloze_status shape_of(const struct cz_tensor *tensor, struct cz_packed_entry *entry,
+/* Another form for a matrix of so many bits a weight (16: floats), as the user wants it: true when
+ * it has fewer bits, or is bf16. Columns that no group divides stay as they are. */
+static bool convert_shape(enum cz_quantize quantize, uint32_t role, unsigned bits,
+                          struct cz_packed *shape)
+{
+    bool table = role == CZ_ROLE_EMBEDDING || role == CZ_ROLE_HEAD;
+    unsigned wanted = quantize == CZ_QUANTIZE_Q8 ? 8 : table ? 6 : 4;
+    if (quantize == CZ_QUANTIZE_KEEP || (quantize == CZ_QUANTIZE_BF16 && bits == 16))
+        return false;
+    if (quantize == CZ_QUANTIZE_BF16) {
+        *shape = (struct cz_packed){
+            .rows = shape->rows, .columns = shape->columns, .width = CZ_WIDTH_BF16};
+        return true;
+    }
+    if (bits <= wanted || shape->columns % 16 != 0)
+        return false;
+    shape->width = wanted == 8 ? CZ_WIDTH_8 : wanted == 6 ? CZ_WIDTH_6 : CZ_WIDTH_4;
+    shape->group = wanted == 6 || shape->columns % 32 != 0 ? 16 : 32;
+    shape->has_minimum = wanted == 4;
+    shape->offset = wanted == 8 ? 128 : wanted == 6 ? 32 : 0;
+    return true;
+}
+
+static cloze_status shape_of(const struct making *making, struct planned *planned,
                              struct cloze_error *error)
 {
+    const struct cz_tensor *tensor = planned->tensor;
+    struct cz_packed_entry *entry = &planned->entry;
     const struct cz_dtype_info *info = cz_dtype_info(tensor->dtype);
     static const enum cz_width widths[9] = {[2] = CZ_WIDTH_2, [3] = CZ_WIDTH_3, [4] = CZ_WIDTH_4,
                                             [5] = CZ_WIDTH_5, [6] = CZ_WIDTH_6, [8] = CZ_WIDTH_8};
@@ -108,6 +135,8 @@ static cloze_status shape_of(const struct cz_tensor *tensor, struct cz_packed_en
         shape.has_minimum = info->has_minimum;
         shape.offset = info->has_minimum ? 0 : info->offset;
     }
+    planned->converts =
+        convert_shape(making->quantize, entry->role, info->bits ? info->bits : 16, &shape);
     cloze_status status = cz_packed_check(&shape, error);
     if (status) {
         cz_error_at(error, tensor->name);
@@ -167,7 +196,7 @@ static cloze_status add_tensor(struct making *making, uint32_t role, uint32_t la
         planned->entry.size = planned->entry.rows * sizeof(float);
         return CLOZE_OK;
     }
-    cloze_status status = shape_of(tensor, &planned->entry, error);
+    cloze_status status = shape_of(making, planned, error);
     if (status)
         return status;
     making->items += (planned->entry.rows + CZ_PANEL_ROWS - 1) / CZ_PANEL_ROWS;
@@ -321,10 +350,11 @@ static cloze_status convert_panel(const struct making *making, const struct plan
     size_t row_bytes = entry->columns / info->block_elements * info->block_bytes;
     uint32_t first = panel * CZ_PANEL_ROWS;
     uint32_t rows = entry->rows - first < CZ_PANEL_ROWS ? entry->rows - first : CZ_PANEL_ROWS;
-    size_t columns = entry->columns, groups = info->bits ? columns / info->group : 0;
+    bool keeps_codes = info->bits && !planned->converts;
+    size_t columns = entry->columns, groups = keeps_codes ? columns / info->group : 0;
     for (uint32_t i = 0; i < rows; i++) {
         const char *row = (const char *)tensor->data + source_row(planned, first + i) * row_bytes;
-        if (info->bits)
+        if (keeps_codes)
             cz_dtype_to_groups(tensor->dtype, row, columns, scratch->codes + i * columns,
                                scratch->scales + i * groups, scratch->minima + i * groups);
         else
@@ -332,9 +362,9 @@ static cloze_status convert_panel(const struct making *making, const struct plan
     }
     void *out = making->data + entry->position;
     cloze_status status =
-        info->bits ? cz_pack_groups(&shape, out, panel, rows, scratch->codes, scratch->scales,
-                                    info->has_minimum ? scratch->minima : NULL, error)
-                   : cz_pack_floats(&shape, out, panel, rows, scratch->values, error);
+        keeps_codes ? cz_pack_groups(&shape, out, panel, rows, scratch->codes, scratch->scales,
+                                     info->has_minimum ? scratch->minima : NULL, error)
+                    : cz_pack_floats(&shape, out, panel, rows, scratch->values, error);
     if (status)
         cz_error_at(error, tensor->name);
     return status;
@@ -512,9 +542,10 @@ static cloze_status publish(struct making *making, const char *path, const char 
 }
 
 cloze_status cz_packed_make(const char *source, const char *path, const char *digest,
-                            cz_packed_progress *progress, void *context, struct cloze_error *error)
+                            enum cz_quantize quantize, cz_packed_progress *progress, void *context,
+                            struct cloze_error *error)
 {
-    struct making making = {.progress = progress, .context = context};
+    struct making making = {.quantize = quantize, .progress = progress, .context = context};
     struct cz_model *model = NULL;
     const struct cz_architecture *architecture;
     cloze_status status = cz_model_open(source, &model, error);

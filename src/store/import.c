@@ -470,7 +470,11 @@ static cloze_status complete(struct cz_import *import, struct cz_tag *tag,
                              struct cloze_error *error)
 {
     struct cz_manifest_facts facts = {
-        .source = import->description, .model_id = import->model_id, .revision = import->revision};
+        .source = import->description,
+        .model_id = import->model_id,
+        .revision = import->revision,
+        .quantize = import->options->quantize,
+    };
     struct cz_manifest manifest;
     struct cz_buffer text = {0};
     uint64_t creation_us = cz_clock_wall_us();
@@ -479,6 +483,10 @@ static cloze_status complete(struct cz_import *import, struct cz_tag *tag,
         status = cz_manifest_read(import->arena, import->stage->content, &manifest, error);
     if (!status)
         status = choose_tag(import, import->has_manifest ? &manifest : NULL, tag, error);
+    if (!status && import->has_manifest && facts.quantize)
+        status = cz_fail(error, CLOZE_UNSUPPORTED, "--quantize",
+                         "the source brings a record of its own (model.yaml), which stays as it "
+                         "is; 'cloze serve --quantize' packs its weights in another form");
     if (!status && import->has_manifest) {
         creation_us = manifest.creation_us;
         status = cz_manifest_rename(&manifest, tag, &text, error);

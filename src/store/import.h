@@ -20,6 +20,7 @@ struct cz_import_options {
     /* A GGUF file, a folder, an archive, or hf:ORG/NAME[@REVISION][:FILE or QUANTISATION] */
     const char *source;
     const char *tag; /* NULL: a name made from the source, and a new version */
+    const char *quantize; /* how the engine packs the weights, for the record; NULL: as they are */
     bool link;       /* share the files' data with the source where the file system can */
     cz_import_progress *progress; /* may be NULL */
     void *context;

@@ -157,6 +157,7 @@ static void write_metadata(struct cz_json_writer *writer, const struct cz_manife
     write_text(writer, "source", facts->source);
     write_text(writer, "format", facts->format);
     write_text(writer, "architecture", facts->architecture);
+    write_text(writer, "quantize", facts->quantize);
     if (facts->parameters)
         cz_json_write_member_int(writer, "parameters", (int64_t)facts->parameters);
     cz_json_end_object(writer);
@@ -174,6 +175,13 @@ static void write_context(struct cz_json_writer *writer)
     cz_json_write_member_string(writer, "bentoml_version", CZ_MANIFEST_BENTOML_VERSION);
     cz_json_write_member_string(writer, "python_version", "");
     cz_json_end_object(writer);
+}
+
+struct cz_slice cz_manifest_quantize(const struct cz_manifest *manifest)
+{
+    const struct cz_json *metadata = cz_json_get(manifest->tree, "metadata");
+    struct cz_slice text;
+    return cz_json_string(cz_json_get(metadata, "quantize"), &text) ? text : CZ_SLICE("keep");
 }
 
 cloze_status cz_manifest_write(const struct cz_tag *tag, uint64_t creation_us,

@@ -33,6 +33,7 @@ struct cz_manifest_facts {
     const char *model_id; /* "org/name" on the hub */
     const char *revision; /* the commit */
     const char *format, *architecture;
+    const char *quantize; /* how the engine packs the weights: "q8" */
     uint64_t parameters;
 };
 
@@ -40,6 +41,8 @@ struct cz_manifest_facts {
 cloze_status cz_manifest_write(const struct cz_tag *tag, uint64_t creation_us,
                                const struct cz_manifest_facts *facts, struct cz_buffer *out,
                                struct cloze_error *error);
+/* What the manifest says of the packed form; "keep" when nothing. */
+struct cz_slice cz_manifest_quantize(const struct cz_manifest *manifest);
 /* Appends an existing manifest under another tag. */
 cloze_status cz_manifest_rename(const struct cz_manifest *manifest, const struct cz_tag *tag,
                                 struct cz_buffer *out, struct cloze_error *error);

@@ -234,6 +234,71 @@ static void smaller_kv_forms_stay_near(void **state)
     test_free(out);
 }
 
+static void quantised_weights_stay_near(void **state)
+{
+    (void)state;
+    const struct {
+        enum cz_quantize quantize;
+        double most;
+    } forms[] = {{CZ_QUANTIZE_BF16, 0.015}, {CZ_QUANTIZE_Q8, 0.06}, {CZ_QUANTIZE_Q4, 0.45}};
+    struct reference reference;
+    read_reference("llama", &reference);
+    float *out = test_calloc((size_t)reference.tokens * reference.vocab, sizeof *out);
+    size_t before = SIZE_MAX;
+    for (unsigned i = 0; i < 3; i++) {
+        struct cz_backend_options options = {.max_rows = MAX_TOKENS,
+                                             .max_logits = MAX_TOKENS,
+                                             .kv_blocks = BLOCKS,
+                                             .quantize = forms[i].quantize};
+        struct cz_backend *backend;
+        struct cz_backend_info info;
+        ASSERT_OK(
+            cz_cpu_backend_open(test_file("models/llama"), cache, &options, &backend, &error));
+        backend->functions->info(backend, &info);
+        assert_true(info.weight_bytes < before);
+        before = info.weight_bytes;
+        run_sequence(backend, &reference, 0, MAX_TOKENS, out);
+        double far = distance(&reference, out);
+        if (!(far <= forms[i].most))
+            fail_msg("%s: %.4f away, at most %.4f is expected", cz_quantize_name(forms[i].quantize),
+                     far, forms[i].most);
+        backend->functions->close(backend);
+    }
+    cz_buffer_free(&reference.content);
+    test_free(out);
+}
+
+static void memory_is_a_stated_budget(void **state)
+{
+    (void)state;
+    const char *model = test_file("models/llama");
+    struct cz_backend_options options = {.max_rows = 8, .max_logits = 8, .kv_blocks = 2};
+    struct cz_backend *backend;
+    struct cz_backend_info info;
+    ASSERT_OK(cz_cpu_backend_open(model, cache, &options, &backend, &error));
+    backend->functions->info(backend, &info);
+    size_t block = info.kv_block_bytes, weights = info.weight_bytes;
+    backend->functions->close(backend);
+    options.kv_bytes = 5 * block + 1;
+    ASSERT_OK(cz_cpu_backend_open(model, cache, &options, &backend, &error));
+    backend->functions->info(backend, &info);
+    assert_int_equal(info.kv_blocks, 5);
+    backend->functions->close(backend);
+    options.memory_bytes = weights + 5 * block;
+    ASSERT_OK(cz_cpu_backend_open(model, cache, &options, &backend, &error));
+    backend->functions->close(backend);
+    options.memory_bytes--;
+    ASSERT_FAILS(cz_cpu_backend_open(model, cache, &options, &backend, &error), CLOZE_LIMIT,
+                 "this process may use");
+    options.kv_bytes = block - 1;
+    ASSERT_FAILS(cz_cpu_backend_open(model, cache, &options, &backend, &error), CLOZE_LIMIT,
+                 "KV cache");
+    options.kv_bytes = UINT64_MAX;
+    options.memory_bytes = 0;
+    ASSERT_FAILS(cz_cpu_backend_open(model, cache, &options, &backend, &error), CLOZE_LIMIT,
+                 "this process may use");
+}
+
 static void a_copied_block_continues_the_sequence(void **state)
 {
     (void)state;
@@ -367,6 +432,8 @@ int main(void)
         cmocka_unit_test(a_mixed_batch_gives_the_same_bits),
         cmocka_unit_test(logits_of_allowed_ids_are_those_of_the_whole_head),
         cmocka_unit_test(smaller_kv_forms_stay_near),
+        cmocka_unit_test(quantised_weights_stay_near),
+        cmocka_unit_test(memory_is_a_stated_budget),
         cmocka_unit_test(a_copied_block_continues_the_sequence),
         cmocka_unit_test(a_step_allocates_nothing),
         cmocka_unit_test(long_sequences_give_the_same_bits_on_any_number_of_threads),

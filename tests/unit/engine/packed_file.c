@@ -56,7 +56,8 @@ static const char *pack(void)
 {
     static struct cz_buffer path;
     char digest[CZ_SHA256_TEXT + 1];
-    ASSERT_OK(cz_pack_model(path_of("model"), path_of("cache"), NULL, NULL, &error));
+    ASSERT_OK(
+        cz_pack_model(path_of("model"), path_of("cache"), CZ_QUANTIZE_KEEP, NULL, NULL, &error));
     ASSERT_OK(cz_source_digest(path_of("model"), path_of("cache"), digest, &error));
     return cz_packed_path(&path, path_of("cache"), digest);
 }
@@ -182,8 +183,9 @@ static void weights_that_are_no_numbers_are_named(void **state)
 {
     (void)state;
     overwrite(path_of("model/model.safetensors"), -2, "\xc0\x7f", 2); /* a NaN */
-    ASSERT_FAILS(cz_pack_model(path_of("model"), path_of("cache"), NULL, NULL, &error),
-                 CLOZE_CORRUPT, "model.norm.weight");
+    ASSERT_FAILS(
+        cz_pack_model(path_of("model"), path_of("cache"), CZ_QUANTIZE_KEEP, NULL, NULL, &error),
+        CLOZE_CORRUPT, "model.norm.weight");
     assert_int_equal(files_in(path_of("cache/packed")), 0);
 }
 
@@ -207,7 +209,8 @@ static void shards_belong_to_one_digest(void **state)
 static void a_missing_model_is_named(void **state)
 {
     (void)state;
-    ASSERT_FAILS(cz_pack_model(path_of("nowhere.gguf"), path_of("cache"), NULL, NULL, &error),
+    ASSERT_FAILS(cz_pack_model(path_of("nowhere.gguf"), path_of("cache"), CZ_QUANTIZE_KEEP, NULL,
+                               NULL, &error),
                  CLOZE_NOT_FOUND, "nowhere.gguf");
 }
 
