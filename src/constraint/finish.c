@@ -9,7 +9,12 @@
 
 #include <stdlib.h>
 
-enum { FINISH_DEPTH = 200, FINISH_STEPS = 20000, SEARCH_LIMIT = 2048 };
+enum {
+    FINISH_DEPTH = 200,
+    FINISH_STEPS = 20000,
+    SEARCH_LIMIT = 2048,
+    SLACK = 2 /* tokens that a text may need more when it is cut elsewhere */
+};
 
 static bool finish_local(struct cz_machine *machine, uint32_t local, struct cz_buffer *out);
 
@@ -28,15 +33,20 @@ static void append_gap(struct cz_machine *machine, const char *before, uint32_t 
     }
 }
 
-/* A value of the first target that has one; then its continuation. */
+/* A value of the first target that has one; then its continuation, which may have to remember it. */
 static bool finish_targets(struct cz_machine *machine, uint32_t targets, uint32_t depth,
                            struct cz_buffer *out)
 {
     uint32_t size = cz_intern_size(&machine->targets, targets);
     for (uint32_t i = 0; i < size; i += 2) {
         size_t before = out->size;
-        if (cz_value_shortest(machine, cz_intern_get(&machine->targets, targets)[i], depth, out) &&
-            finish_local(machine, cz_intern_get(&machine->targets, targets)[i + 1], out))
+        uint32_t next = cz_intern_get(&machine->targets, targets)[i + 1];
+        bool found =
+            cz_value_shortest(machine, cz_intern_get(&machine->targets, targets)[i], depth, out);
+        if (found && machine->locals[next].flags == THREAD_ITEM_OPEN)
+            next = cz_local_bind_item(
+                machine, next, cz_slice_of((const char *)out->data + before, out->size - before));
+        if (found && next && finish_local(machine, next, out))
             return true;
         out->size = before;
     }
@@ -333,12 +343,32 @@ uint32_t cz_local_distance(struct cz_machine *machine, uint32_t local)
     return tokens;
 }
 
+/* What completes an array the last item of which is still being written: that may be one of those
+ * that would have completed it, so another one is counted, too. */
+static uint32_t open_distance(struct cz_machine *machine, uint32_t local)
+{
+    uint32_t distance = cz_local_distance(machine, local), array = machine->locals[local].a;
+    if (machine->locals[local].flags != THREAD_ITEM_OPEN ||
+        cz_formula_nullable(machine, cz_intern_get(&machine->arrays, array)[0]))
+        return distance;
+    uint32_t targets = cz_array_targets(machine, array), without = 0, item = 0;
+    struct cz_buffer text = {0};
+    if (targets != UINT32_MAX &&
+        cz_value_shortest(machine, cz_intern_get(&machine->targets, targets)[0], 0, &text)) {
+        without = cz_local_bind_item(machine, local, cz_buffer_slice(&text));
+        item = cz_vocab_cost(machine->vocab, cz_buffer_slice(&text));
+    }
+    cz_buffer_free(&text);
+    uint64_t other = without ? (uint64_t)cz_local_distance(machine, without) + item + SLACK : 0;
+    return other <= distance ? distance : other < CZ_FAR ? (uint32_t)other : CZ_FAR;
+}
+
 static uint32_t stack_distance(struct cz_machine *machine, uint32_t stack)
 {
     uint64_t total = 0;
     uint32_t at = stack;
     while (at && !machine->stacks[at].distance) {
-        total += cz_local_distance(machine, machine->stacks[at].local);
+        total += open_distance(machine, machine->stacks[at].local);
         at = machine->stacks[at].parent;
     }
     total += at ? machine->stacks[at].distance - 1 : 0;
@@ -392,6 +422,18 @@ static const uint32_t *local_plan(struct cz_machine *machine, uint32_t local)
     return plan;
 }
 
+/* The token of the first byte that completes a local. */
+static bool append_first(struct cz_machine *machine, uint32_t local, struct cz_buffer *out)
+{
+    struct cz_buffer text = {0};
+    machine->finish_depth = machine->finish_steps = 0;
+    bool found = finish_local(machine, local, &text) && text.size &&
+                 append_tokens(machine->vocab, cz_slice_of((const char *)text.data, 1), out);
+    cz_buffer_free(&text);
+    return found;
+}
+
+/* Ends behind an item that is to be remembered: how to go on shows when it is known. */
 bool cz_thread_plan(struct cz_machine *machine, struct cz_thread thread, struct cz_buffer *out)
 {
     for (;;) {
@@ -402,5 +444,7 @@ bool cz_thread_plan(struct cz_machine *machine, struct cz_thread thread, struct 
             return plan && !out->failed;
         thread.local = machine->stacks[thread.stack].local;
         thread.stack = machine->stacks[thread.stack].parent;
+        if (machine->locals[thread.local].flags == THREAD_ITEM_OPEN)
+            return (out->size || append_first(machine, thread.local, out)) && !out->failed;
     }
 }

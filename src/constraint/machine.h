@@ -533,6 +533,7 @@ uint32_t cz_local_step(struct cz_machine *machine, uint32_t local, uint8_t byte)
 /* thread.c: locals with the stacks below them */
 uint32_t cz_stack_push(struct cz_machine *machine, uint32_t stack, uint32_t local);
 /* The same targets, the objects of which remember an undeclared key (decoded). 0: none is left. */
+uint32_t cz_local_bind_item(struct cz_machine *machine, uint32_t local, struct cz_slice text);
 uint32_t cz_local_bind_key(struct cz_machine *machine, uint32_t colon, struct cz_slice key);
 /* Between tokens a thread's local tells how far white space was read; while bytes are stepped the
  * thread does. Opening and closing go from one form to the other. */

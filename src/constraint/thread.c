@@ -77,7 +77,7 @@ static size_t value_begin(const char *text, size_t end)
     return 0;
 }
 
-static uint32_t bind_item(struct cz_machine *machine, uint32_t local, struct cz_slice text)
+uint32_t cz_local_bind_item(struct cz_machine *machine, uint32_t local, struct cz_slice text)
 {
     struct cz_arena arena = {0};
     struct cz_json *json;
@@ -139,7 +139,8 @@ static uint32_t bind_key(struct cz_machine *machine, uint32_t colon, struct cz_s
 static uint32_t bind(struct cz_machine *machine, uint32_t local, struct cz_slice text)
 {
     return machine->locals[local].flags == THREAD_KEY_OPEN ? bind_key(machine, local, text)
-                                                           : bind_item(machine, local, text);
+                                                           : cz_local_bind_item(machine, local,
+                                                                                text);
 }
 
 /* ---- Threads ---- */
