@@ -36,6 +36,9 @@ uint64_t cz_hash(const void *data, size_t size)
     pthread_once(&hash_once, hash_init);
     const unsigned char *bytes = data;
     uint64_t hash = hash_key[0] ^ size;
+    for (; size >= 16; size -= 16, bytes += 16)
+        hash = fold(hash ^ read_partial(bytes, 8),
+                    hash_key[1] ^ 0x9E3779B97F4A7C15u ^ read_partial(bytes + 8, 8));
     for (; size >= 8; size -= 8, bytes += 8)
         hash = fold(hash ^ read_partial(bytes, 8), hash_key[1] ^ 0x9E3779B97F4A7C15u);
     if (size)
