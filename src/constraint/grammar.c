@@ -42,6 +42,11 @@ struct cz_grammar {
     struct core *core;
 };
 
+static size_t core_bytes(struct core *core)
+{
+    return sizeof *core + core->key.size + core->report.size + cz_machine_bytes(core->machine);
+}
+
 static void core_free(struct core *core)
 {
     cz_machine_free(core->machine);
@@ -121,6 +126,7 @@ static void make_key(struct cz_buffer *key, struct cz_slice source,
     const uint8_t head[] = {(uint8_t)options->kind,       (uint8_t)options->policy,
                             (uint8_t)options->whitespace, options->open_objects,
                             options->annotate_formats,    options->lenient};
+    cz_buffer_reserve(key, source.size + 64); /* all of it when there are no resources */
     cz_buffer_append(key, head, sizeof head);
     append_text(key, source);
     for (size_t i = 0; i < options->resource_count; i++) {
@@ -309,7 +315,7 @@ static cloze_status compile_core(struct cz_vocab *vocab, struct cz_slice source,
     cz_expr_unlimit(core->machine->exprs);
     cz_numbers_unlimit(core->machine->numbers);
     core->compile_ns = cz_clock_ns() - start;
-    core->bytes = cz_machine_bytes(core->machine);
+    core->bytes = core_bytes(core);
     *out = core;
     return CLOZE_OK;
 }
@@ -404,7 +410,7 @@ void cz_grammar_release(struct cz_grammar *grammar)
     struct core *core = grammar->core;
     pthread_mutex_lock(&cache->lock);
     pthread_mutex_lock(&core->machine->lock);
-    size_t bytes = cz_machine_bytes(core->machine);
+    size_t bytes = core_bytes(core);
     pthread_mutex_unlock(&core->machine->lock);
     cache->bytes += bytes - core->bytes;
     core->bytes = bytes;
@@ -413,6 +419,14 @@ void cz_grammar_release(struct cz_grammar *grammar)
     pthread_mutex_unlock(&cache->lock);
     cz_vocab_release(grammar->vocab);
     free(grammar);
+}
+
+size_t cz_grammar_cache_bytes(struct cz_vocab *vocab)
+{
+    pthread_mutex_lock(&vocab->cache->lock);
+    size_t bytes = vocab->cache->bytes;
+    pthread_mutex_unlock(&vocab->cache->lock);
+    return bytes;
 }
 
 struct cz_machine *cz_grammar_machine(struct cz_grammar *grammar)

@@ -5,6 +5,7 @@
 
 #include "constraint/vocab_internal.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 bool cz_values_start(struct cz_machine *machine);
@@ -116,26 +117,40 @@ cloze_status cz_machine_create(struct cz_vocab *vocab, const struct cz_grammar_o
     return CLOZE_OK;
 }
 
+/* The tables and the single arrays that a machine owns, for freeing and for measuring. */
+enum { TABLES = 10, ARRAYS = 21 };
+
+static void list_owned(struct cz_machine *machine, struct cz_intern *tables[TABLES],
+                       void *arrays[ARRAYS])
+{
+    struct cz_intern *all_tables[TABLES] = {
+        &machine->values,  &machine->formulas,   &machine->objects,    &machine->bits,
+        &machine->arrays,  &machine->targets,    &machine->local_keys, &machine->stack_keys,
+        &machine->mask_keys, &machine->effect_keys};
+    void *all_arrays[ARRAYS] = {
+        machine->keys,         machine->value_facts,   machine->typed,        machine->formula_facts,
+        machine->props,        machine->items,         machine->object_facts, machine->keysets,
+        machine->keyset_of,    machine->array_facts,   machine->locals,       machine->effects,
+        machine->alternatives, machine->pushes,        machine->stacks,       machine->masks,
+        machine->splits,       machine->array_targets, machine->walk.items,   machine->walk_starts,
+        machine->scratch_words};
+    memcpy(tables, all_tables, sizeof all_tables);
+    memcpy(arrays, all_arrays, sizeof all_arrays);
+}
+
 void cz_machine_free(struct cz_machine *machine)
 {
+    struct cz_intern *tables[TABLES];
+    void *arrays[ARRAYS];
     if (!machine)
         return;
     for (uint32_t i = 0; i < machine->local_keys.count; i++)
         free(machine->locals[i].next);
     cz_masks_free(machine);
-    struct cz_intern *tables[] = {&machine->values,     &machine->formulas, &machine->objects,
-                                  &machine->bits,       &machine->arrays,   &machine->targets,
-                                  &machine->local_keys, &machine->stack_keys, &machine->mask_keys, &machine->effect_keys};
-    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+    list_owned(machine, tables, arrays);
+    for (size_t i = 0; i < TABLES; i++)
         cz_intern_free(tables[i]);
-    void *arrays[] = {machine->keys,        machine->value_facts, machine->typed,
-                      machine->formula_facts, machine->props,     machine->items,
-                      machine->object_facts, machine->keysets,    machine->keyset_of,
-                      machine->array_facts, machine->locals,      machine->effects,
-                      machine->alternatives, machine->pushes,     machine->stacks,
-                      machine->masks,       machine->splits,      machine->array_targets, machine->walk.items,  machine->walk_starts,
-                      machine->scratch_words};
-    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+    for (size_t i = 0; i < ARRAYS; i++)
         free(arrays[i]);
     cz_schemas_free(machine->schemas);
     cz_rules_free(machine->rules);
@@ -147,21 +162,19 @@ void cz_machine_free(struct cz_machine *machine)
     free(machine);
 }
 
-size_t cz_machine_bytes(const struct cz_machine *machine)
+size_t cz_machine_bytes(struct cz_machine *machine)
 {
-    const struct cz_intern *tables[] = {&machine->values,     &machine->formulas,
-                                        &machine->objects,    &machine->bits,
-                                        &machine->arrays,     &machine->targets,
-                                        &machine->local_keys, &machine->stack_keys,
-                                        &machine->mask_keys};
-    size_t bytes = sizeof *machine + machine->arena.total + machine->mask_bytes +
+    struct cz_intern *tables[TABLES];
+    void *arrays[ARRAYS];
+    size_t bytes = sizeof *machine + machine->arena.total + cz_masks_bytes(machine) +
                    machine->table_bytes + cz_expr_store_bytes(machine->exprs) +
                    cz_number_store_bytes(machine->numbers) +
-                   machine->local_capacity * sizeof *machine->locals +
-                   machine->stack_capacity * sizeof *machine->stacks +
-                   machine->mask_capacity * sizeof *machine->masks +
-                   machine->typed_capacity * sizeof *machine->typed;
-    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+                   machine->key_map.capacity * sizeof *machine->key_map.entries +
+                   cz_schemas_bytes(machine->schemas) + cz_rules_bytes(machine->rules);
+    list_owned(machine, tables, arrays);
+    for (size_t i = 0; i < TABLES; i++)
         bytes += cz_intern_bytes(tables[i]);
+    for (size_t i = 0; i < ARRAYS; i++)
+        bytes += malloc_usable_size(arrays[i]);
     return bytes;
 }

@@ -364,7 +364,6 @@ struct cz_machine {
     struct cz_intern mask_keys; /* local, stack */
     struct cz_mask_entry *masks;
     uint32_t mask_capacity;
-    size_t mask_bytes;
     struct cz_split *splits; /* by local */
     uint32_t split_capacity;
 
@@ -379,7 +378,7 @@ struct cz_machine {
 cloze_status cz_machine_create(struct cz_vocab *vocab, const struct cz_grammar_options *options,
                                struct cz_machine **out, struct cloze_error *error);
 void cz_machine_free(struct cz_machine *machine);
-size_t cz_machine_bytes(const struct cz_machine *machine);
+size_t cz_machine_bytes(struct cz_machine *machine); /* memory that it holds */
 void cz_machine_fail(struct cz_machine *machine, cloze_status status, const char *where,
                      const char *message);
 cloze_status cz_machine_status(struct cz_machine *machine, struct cloze_error *error);
@@ -596,6 +595,7 @@ void cz_symbol_step(struct cz_machine *machine, cz_symbol symbol, uint8_t byte,
 uint32_t cz_mask_count(const uint32_t *words, uint32_t count);
 void cz_split_free(struct cz_split *split);
 void cz_masks_free(struct cz_machine *machine);
+size_t cz_masks_bytes(const struct cz_machine *machine);
 /* The largest distance that an allowed token leads to. Remembered. */
 uint32_t cz_mask_reach(struct cz_machine *machine, struct cz_thread thread);
 /* Sets the bits of the tokens after which the distance is at most `limit`. Tokens that rest on the
@@ -612,5 +612,6 @@ cloze_status cz_schema_compile(struct cz_machine *machine, struct cz_slice sourc
 bool cz_schema_is_plain(struct cz_machine *machine, uint32_t schema);
 struct cz_typed cz_schema_expand(struct cz_machine *machine, uint32_t schema);
 void cz_schemas_free(struct cz_schemas *schemas);
+size_t cz_schemas_bytes(const struct cz_schemas *schemas);
 
 #endif

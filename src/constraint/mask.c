@@ -15,6 +15,7 @@
 #include "constraint/machine.h"
 #include "constraint/vocab_internal.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 enum { SPARSE_LIMIT = 512 };
@@ -132,7 +133,6 @@ static uint32_t *copy_found(struct collection *found)
     if (copy && size)
         memcpy(copy, found->dense ? found->machine->scratch_words : found->ids,
                size * sizeof *copy);
-    found->machine->mask_bytes += (size + found->uncertain_capacity) * sizeof *copy;
     return copy;
 }
 
@@ -686,6 +686,26 @@ const struct cz_mask_entry *cz_mask_of(struct cz_machine *machine, uint32_t loca
     }
     machine->masks[id] = entry;
     return &machine->masks[id];
+}
+
+size_t cz_masks_bytes(const struct cz_machine *machine)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < machine->mask_keys.count && i < machine->mask_capacity; i++) {
+        const struct cz_mask_entry *entry = &machine->masks[i];
+        if (entry->owned)
+            bytes += malloc_usable_size((void *)entry->ids) +
+                     malloc_usable_size((void *)entry->words) +
+                     malloc_usable_size(entry->uncertain);
+    }
+    for (uint32_t i = 0; i < machine->split_capacity; i++) {
+        const struct cz_split *split = &machine->splits[i];
+        if (!split->shared && split->ready)
+            bytes += malloc_usable_size(split->parts) + malloc_usable_size(split->part_locals) +
+                     malloc_usable_size(split->ids) + malloc_usable_size(split->words) +
+                     malloc_usable_size(split->uncertain) + malloc_usable_size(split->exits);
+    }
+    return bytes;
 }
 
 void cz_masks_free(struct cz_machine *machine)

@@ -54,6 +54,15 @@ void cz_rules_free(struct cz_rules *rules)
     free(rules);
 }
 
+size_t cz_rules_bytes(const struct cz_rules *rules)
+{
+    if (!rules)
+        return 0;
+    return sizeof *rules + rules->arena.total + rules->rule_capacity * sizeof *rules->rules +
+           rules->schema_capacity * sizeof *rules->schemas +
+           rules->names.capacity * sizeof *rules->names.entries + cz_intern_bytes(&rules->symbols);
+}
+
 struct cz_expr_store *cz_rules_expr_store(struct cz_rules *rules)
 {
     return rules->exprs;

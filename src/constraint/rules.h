@@ -33,6 +33,7 @@ struct cz_rules;
 /* Terminals are expressions of `store`, which outlives the rules. */
 struct cz_rules *cz_rules_create(struct cz_expr_store *store);
 void cz_rules_free(struct cz_rules *rules);
+size_t cz_rules_bytes(const struct cz_rules *rules);
 struct cz_expr_store *cz_rules_expr_store(struct cz_rules *rules);
 
 /* The rule of that name, declared when it is new. The name is copied. */

@@ -710,6 +710,18 @@ void cz_schemas_free(struct cz_schemas *schemas)
     free(schemas);
 }
 
+size_t cz_schemas_bytes(const struct cz_schemas *schemas)
+{
+    if (!schemas)
+        return 0;
+    return sizeof *schemas + schemas->arena.total +
+           schemas->resource_capacity * sizeof *schemas->resources +
+           schemas->anchor_capacity * sizeof *schemas->anchors +
+           schemas->schema_capacity * sizeof *schemas->schemas +
+           schemas->remark_capacity * sizeof *schemas->remarks +
+           cz_intern_bytes(&schemas->schema_keys) + cz_intern_bytes(&schemas->scopes);
+}
+
 static struct cz_schemas *schemas_create(void)
 {
     struct cz_schemas *schemas = calloc(1, sizeof *schemas);
