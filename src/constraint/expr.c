@@ -84,9 +84,9 @@ static uint8_t list_facts(const struct cz_expr_store *store, const struct expr_n
     }
     if (node->kind == EXPR_OR)
         return (uint8_t)((any & (FACT_NULLABLE | FACT_COFINITE | FACT_OPEN | FACT_ALIVE)) |
-                         (all & (FACT_FINITE | FACT_DEAD)));
+                         (all & (FACT_FINITE | FACT_DEAD | FACT_TEXT)));
     uint8_t facts = (uint8_t)((all & (FACT_NULLABLE | FACT_COFINITE)) |
-                              (any & (FACT_FINITE | FACT_DEAD)));
+                              (any & (FACT_FINITE | FACT_DEAD | FACT_TEXT)));
     if (cofinite == node->b || (cofinite + 1 == node->b && open == 1))
         facts |= FACT_OPEN | FACT_ALIVE;
     if (facts & FACT_NULLABLE)
@@ -96,7 +96,7 @@ static uint8_t list_facts(const struct cz_expr_store *store, const struct expr_n
 
 static uint8_t repeat_facts(const struct expr_node *node, uint8_t inner)
 {
-    uint8_t facts = 0;
+    uint8_t facts = inner & FACT_TEXT;
     if (node->b == 0 || (inner & FACT_NULLABLE))
         facts |= FACT_NULLABLE | FACT_ALIVE;
     facts |= inner & FACT_ALIVE;
@@ -112,19 +112,22 @@ static uint8_t node_facts(const struct cz_expr_store *store, const struct expr_n
     uint8_t first, second;
     switch (node->kind) {
     case EXPR_NOTHING:
-        return FACT_FINITE | FACT_DEAD;
+        return FACT_FINITE | FACT_DEAD | FACT_TEXT;
     case EXPR_EMPTY:
-        return FACT_NULLABLE | FACT_FINITE | FACT_ALIVE;
+        return FACT_NULLABLE | FACT_FINITE | FACT_ALIVE | FACT_TEXT;
     case EXPR_ANY:
         return FACT_NULLABLE | FACT_COFINITE | FACT_OPEN | FACT_ALIVE;
     case EXPR_SET:
-        return FACT_FINITE | FACT_ALIVE;
+        return (uint8_t)(FACT_FINITE | FACT_ALIVE |
+                         (store->sets[node->a][2] | store->sets[node->a][3] ? 0 : FACT_TEXT));
     case EXPR_CONCAT:
         first = store->nodes[node->a].facts;
         second = store->nodes[node->b].facts;
         if ((node->a == CZ_EXPR_TEXT || node->a == CZ_EXPR_ANY) && (second & FACT_ALIVE))
-            return (uint8_t)((second & FACT_NULLABLE) | FACT_OPEN | FACT_ALIVE);
-        return (uint8_t)((first & second & (FACT_NULLABLE | FACT_FINITE | FACT_ALIVE)) |
+            return (uint8_t)((second & FACT_NULLABLE) | (first & second & FACT_TEXT) | FACT_OPEN |
+                             FACT_ALIVE);
+        return (uint8_t)((first & second &
+                          (FACT_NULLABLE | FACT_FINITE | FACT_ALIVE | FACT_TEXT)) |
                          ((first | second) & FACT_DEAD));
     case EXPR_NOT:
         first = store->nodes[node->a].facts;
@@ -470,10 +473,40 @@ static cz_expr finish_or(struct cz_expr_store *store, cz_expr *items, size_t cou
     return cz_expr_make_list(store, EXPR_OR, items, kept);
 }
 
+/* TEXT beside what matches nothing else says nothing; counters of the same bytes or characters become
+ * one. */
+static size_t join_counters(struct cz_expr_store *store, cz_expr *items, size_t count)
+{
+    size_t kept = 0;
+    bool text = false;
+    for (size_t i = 0; i < count; i++)
+        text |= items[i] != CZ_EXPR_TEXT && (store->nodes[items[i]].facts & FACT_TEXT);
+    for (size_t i = 0; i < count; i++) {
+        if (items[i] != CZ_EXPR_TEXT || !text)
+            items[kept++] = items[i];
+    }
+    for (size_t i = 0; i + 1 < kept; i++) {
+        struct expr_node a = store->nodes[items[i]];
+        if (a.kind != EXPR_REPEAT ||
+            (a.a != CZ_EXPR_CHAR && store->nodes[a.a].kind != EXPR_SET))
+            continue;
+        for (size_t j = i + 1; j < kept; j++) {
+            struct expr_node b = store->nodes[items[j]];
+            if (b.kind != EXPR_REPEAT || b.a != a.a)
+                continue;
+            items[i] = cz_expr_repeat(store, a.a, a.b > b.b ? a.b : b.b, a.c < b.c ? a.c : b.c);
+            memmove(items + j, items + j + 1, (--kept - j) * sizeof *items);
+            return join_counters(store, items, sort_unique(items, kept));
+        }
+    }
+    return kept;
+}
+
 static cz_expr finish_and(struct cz_expr_store *store, cz_expr *items, size_t count)
 {
     size_t kept = 0;
     bool nullable = true;
+    count = join_counters(store, items, count);
     if (holds(items, count, CZ_EXPR_NOTHING) || clashes(store, items, count))
         return CZ_EXPR_NOTHING;
     for (size_t i = 0; i < count; i++) {

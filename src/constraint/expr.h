@@ -25,6 +25,7 @@
 #define CZ_CONSTRAINT_EXPR_H
 
 #include "base/slice.h"
+#include "constraint/trie.h"
 
 typedef uint32_t cz_expr; /* names a node of one store */
 
@@ -108,6 +109,18 @@ cz_expr cz_expr_clamp(struct cz_expr_store *store, cz_expr e, uint32_t bytes);
 uint32_t cz_expr_longest_text(const struct cz_expr_store *store, cz_expr e);
 /* Whether every string can be extended to a matching one, known from the form alone: true is sure. */
 bool cz_expr_is_open(struct cz_expr_store *store, cz_expr e);
+/* Whether some string that begins with a code point of first..last matches. */
+bool cz_expr_has_code(struct cz_expr_store *store, cz_expr e, uint32_t first, uint32_t last);
+
+/* One way to go on freely: whatever text of up to `limit` of these characters is read, something can
+ * still match. The characters are told apart as in trie.h. */
+struct cz_expr_freedom {
+    struct cz_chars chars;
+    uint32_t limit; /* CZ_EXPR_UNBOUNDED: none */
+};
+/* Those that are known cheaply, at most `capacity`; how many. */
+unsigned cz_expr_freedoms(struct cz_expr_store *store, cz_expr e, struct cz_expr_freedom *out,
+                          unsigned capacity);
 /* How many strings match, at most `limit` (then the answer is `limit`). */
 size_t cz_expr_count(struct cz_expr_store *store, cz_expr e, size_t limit);
 

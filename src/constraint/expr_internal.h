@@ -28,8 +28,11 @@ enum {
     FACT_COFINITE = 4, /* matches all but finitely many strings of TEXT, and more */
     FACT_OPEN = 8,     /* every string of TEXT can be extended to a match */
     FACT_ALIVE = 16,
-    FACT_DEAD = 32
+    FACT_DEAD = 32,
+    FACT_TEXT = 64 /* matches strings of TEXT only */
 };
+
+enum { EXPR_CHARS_KNOWN = 16 };
 
 struct expr_node {
     uint8_t kind;
@@ -41,6 +44,11 @@ struct expr_memo {
     uint32_t expr;
     uint32_t byte;
     uint32_t result;
+};
+
+struct expr_chars {
+    cz_expr set;
+    struct cz_chars chars;
 };
 
 struct cz_expr_store {
@@ -56,6 +64,7 @@ struct cz_expr_store {
     uint32_t table_size; /* a power of two */
     struct expr_memo *memo; /* lossy cache of derivatives */
     uint32_t memo_size;     /* a power of two */
+    struct expr_chars chars[EXPR_CHARS_KNOWN]; /* see expr_free.c */
     cz_expr formats[32];    /* by format.c: what was made already */
     uint32_t depth;         /* of derivations under way */
     uint64_t fuel;

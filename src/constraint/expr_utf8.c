@@ -53,25 +53,32 @@ static void add_product(struct builder *builder, uint32_t first, uint32_t last)
     add_part(builder, product);
 }
 
-static void add_range(struct builder *builder, uint32_t first, uint32_t last)
+/* The end of the largest block from `first` on, `last` at most, that is one product. */
+static uint32_t product_end(uint32_t first, uint32_t last)
 {
     static const uint32_t size_ends[] = {0x7F, 0x7FF, 0xFFFF};
+    uint32_t end = last;
+    for (int i = 0; i < 3; i++) {
+        if (first <= size_ends[i] && size_ends[i] < end)
+            end = size_ends[i];
+    }
+    /* Take the largest block of complete suffixes that starts here and fits. */
+    for (int shift = 18; shift > 0 && first > 0x7F; shift -= 6) {
+        uint32_t mask = (1u << shift) - 1;
+        if ((first & ~mask) == (end & ~mask))
+            continue; /* the bytes above the suffix are equal: no cut at this level */
+        if (first & mask)
+            end = first | mask;
+        else if ((end & mask) != mask)
+            end = (end & ~mask) - 1;
+    }
+    return end;
+}
+
+static void add_range(struct builder *builder, uint32_t first, uint32_t last)
+{
     while (first <= last) {
-        uint32_t end = last;
-        for (int i = 0; i < 3; i++) {
-            if (first <= size_ends[i] && size_ends[i] < end)
-                end = size_ends[i];
-        }
-        /* Take the largest block of complete suffixes that starts here and fits. */
-        for (int shift = 18; shift > 0 && first > 0x7F; shift -= 6) {
-            uint32_t mask = (1u << shift) - 1;
-            if ((first & ~mask) == (end & ~mask))
-                continue; /* the bytes above the suffix are equal: no cut at this level */
-            if (first & mask)
-                end = first | mask;
-            else if ((end & mask) != mask)
-                end = (end & ~mask) - 1;
-        }
+        uint32_t end = product_end(first, last);
         add_product(builder, first, end);
         first = end + 1;
     }
@@ -121,7 +128,39 @@ cz_expr cz_expr_code_points(struct cz_expr_store *store, const struct cz_code_ra
             add_range(&builder, sorted[i].first, last);
     }
     cz_expr result = join(&builder);
+    store->nodes[result].facts |= FACT_TEXT;
     free(builder.parts);
     free(sorted);
     return result;
+}
+
+/* Whether some product of bytes low[i]..high[i] can begin a match. */
+static bool product_alive(struct cz_expr_store *store, cz_expr e, const char *low, const char *high,
+                          size_t size)
+{
+    cz_expr before = CZ_EXPR_NOTHING;
+    if (size == 0)
+        return cz_expr_alive(store, e);
+    for (unsigned byte = (uint8_t)*low; byte <= (uint8_t)*high; byte++) {
+        cz_expr next = cz_expr_derive(store, e, (uint8_t)byte);
+        if (next != before && next != CZ_EXPR_NOTHING &&
+            product_alive(store, next, low + 1, high + 1, size - 1))
+            return true;
+        before = next;
+    }
+    return false;
+}
+
+bool cz_expr_has_code(struct cz_expr_store *store, cz_expr e, uint32_t first, uint32_t last)
+{
+    while (first <= last) {
+        char low[4], high[4];
+        uint32_t end = product_end(first, last);
+        size_t size = cz_utf8_encode(first, low);
+        cz_utf8_encode(end, high);
+        if (product_alive(store, e, low, high, size))
+            return true;
+        first = end + 1;
+    }
+    return false;
 }

@@ -118,7 +118,7 @@ cloze_status cz_machine_create(struct cz_vocab *vocab, const struct cz_grammar_o
 }
 
 /* The tables and the single arrays that a machine owns, for freeing and for measuring. */
-enum { TABLES = 10, ARRAYS = 21 };
+enum { TABLES = 10, ARRAYS = 22 };
 
 static void list_owned(struct cz_machine *machine, struct cz_intern *tables[TABLES],
                        void *arrays[ARRAYS])
@@ -133,7 +133,7 @@ static void list_owned(struct cz_machine *machine, struct cz_intern *tables[TABL
         machine->keyset_of,    machine->array_facts,   machine->locals,       machine->effects,
         machine->alternatives, machine->pushes,        machine->stacks,       machine->masks,
         machine->splits,       machine->array_targets, machine->walk.items,   machine->walk_starts,
-        machine->scratch_words};
+        machine->scratch_words, machine->freedoms};
     memcpy(tables, all_tables, sizeof all_tables);
     memcpy(arrays, all_arrays, sizeof all_arrays);
 }

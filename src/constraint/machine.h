@@ -168,6 +168,8 @@ struct cz_local {
     uint32_t *next;    /* [256] 0 unknown, STEP_DEAD, STEP_GAP, a local, or STEP_EFFECT | effect */
     uint32_t distance; /* tokens to complete this local, + 1; 0 unknown */
     const uint32_t *plan; /* such tokens, after their number; NULL unknown */
+    uint32_t freedom;  /* first in machine->freedoms, when freedom_count is not 0 */
+    uint8_t freedom_count, freedom_known;
     uint16_t only;     /* the one byte that can follow, + 2; 1: several; 0 unknown */
 };
 
@@ -356,6 +358,9 @@ struct cz_machine {
     uint32_t alternative_count, alternative_capacity;
     uint32_t *pushes;
     uint32_t push_count, push_capacity;
+
+    struct cz_expr_freedom *freedoms; /* of locals, next to each other */
+    uint32_t freedom_count, freedom_capacity;
 
     struct cz_intern stack_keys;
     struct cz_stack *stacks;

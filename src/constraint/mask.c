@@ -151,21 +151,72 @@ uint32_t cz_mask_count(const uint32_t *words, uint32_t count)
     return total;
 }
 
+/* ---- Freedom: text that needs not be walked ---- */
+
+static void find_freedoms(struct cz_machine *machine, uint32_t id)
+{
+    enum { MOST = 4 };
+    static const struct cz_chars unsafe = {{UINT32_MAX | 1ull << '"', 1ull << ('\\' - 64), 0}};
+    struct cz_local local = machine->locals[id];
+    struct cz_expr_freedom found[MOST];
+    bool string = local.kind == LOCAL_STRING && local.b == 0;
+    unsigned count = string || local.kind == LOCAL_LEXEME
+                         ? cz_expr_freedoms(machine->exprs, local.a, found, MOST)
+                         : 0;
+    local.freedom = machine->freedom_count;
+    for (unsigned i = 0; i < count; i++) {
+        for (int w = 0; w < 3 && string; w++)
+            found[i].chars.words[w] &= ~unsafe.words[w];
+        if (!cz_machine_grow(machine, (void **)&machine->freedoms, machine->freedom_count,
+                             &machine->freedom_capacity, sizeof *machine->freedoms))
+            break;
+        machine->freedoms[machine->freedom_count++] = found[i];
+        local.freedom_count++;
+    }
+    local.freedom_known = true;
+    machine->locals[id] = local;
+}
+
+/* Whether everything at and below the node stays in the local, and alive. */
+static bool is_free(struct cz_machine *machine, const struct cz_trie *trie, uint32_t id,
+                    uint32_t node)
+{
+    if (!machine->locals[id].freedom_known)
+        find_freedoms(machine, id);
+    const struct cz_local *local = &machine->locals[id];
+    const struct cz_chars *chars = &trie->sets[trie->below[node]];
+    uint32_t characters = trie->nodes[node].characters;
+    for (uint32_t i = 0; i < local->freedom_count; i++) {
+        const struct cz_expr_freedom *freedom = &machine->freedoms[local->freedom + i];
+        if (cz_chars_within(chars, &freedom->chars) &&
+            (freedom->limit == CZ_EXPR_UNBOUNDED ||
+             (characters < 255 && characters <= freedom->limit)))
+            return true;
+    }
+    return false;
+}
+
 /* ---- The walk ---- */
 
 /* What is done with a node that threads reach; the threads may be changed. false stops the walk. */
 typedef bool take_function(void *context, uint32_t node, uint32_t token, struct cz_threads *threads,
                            uint32_t first);
+/* What is done with a node when everything at and below it is allowed. */
+typedef void take_all_function(void *context, uint32_t node);
 
-/* Walks the nodes below `top`, or at it and below, with these threads before it. */
+enum { WORTH_ASKING = 4 }; /* nodes of a subtree */
+
+/* Walks the nodes below `top`, or at it and below, with these threads before it. Without take_all
+ * every node is walked. */
 static void walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_t top, bool at_top,
                  const struct cz_thread *begin, uint32_t begin_count, take_function *take,
-                 void *context)
+                 take_all_function *take_all, void *context)
 {
     struct cz_threads *threads = &machine->walk;
     uint32_t *starts = machine->walk_starts;
-    uint32_t base = cz_trie_depth(&trie->nodes[top]) - at_top;
+    uint32_t base = trie->nodes[top].depth - at_top;
     uint32_t end = top + trie->nodes[top].skip;
+    take_all = trie->below ? take_all : NULL;
     threads->count = 0;
     for (uint32_t i = 0; i < begin_count; i++) {
         if (!cz_threads_add(threads, cz_thread_open(machine, begin[i]))) {
@@ -177,8 +228,9 @@ static void walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_
     starts[1] = begin_count;
     for (uint32_t i = top + !at_top; i < end;) {
         const struct cz_trie_node *node = &trie->nodes[i];
-        uint32_t depth = cz_trie_depth(node) - base, first = starts[depth];
+        uint32_t depth = node->depth - base, first = starts[depth];
         bool plain = false; /* one thread went on to another local, nothing else happened */
+        bool all = false;
         threads->count = first;
         for (uint32_t t = starts[depth - 1]; t < first; t++) {
             struct cz_thread at = threads->items[t];
@@ -186,6 +238,11 @@ static void walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_
             uint32_t step = table ? table[node->byte] : 0;
             if (step == STEP_DEAD)
                 continue;
+            if (take_all && node->skip >= WORTH_ASKING && !at.marks &&
+                is_free(machine, trie, at.local, i)) {
+                all = true;
+                break;
+            }
             if (step > STEP_GAP && !(step & STEP_EFFECT) && !at.marks && !at.gap &&
                 first - starts[depth - 1] == 1 && threads->count < threads->capacity) {
                 threads->items[threads->count++] = (struct cz_thread){step, at.stack, 0, 0};
@@ -194,7 +251,9 @@ static void walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_
             }
             cz_thread_step(machine, at, node->byte, NULL, threads, first);
         }
-        if (threads->count == first) {
+        if (all)
+            take_all(context, i);
+        if (all || threads->count == first) {
             i += node->skip;
             continue;
         }
@@ -225,6 +284,14 @@ static bool take_tokens(void *context, uint32_t node, uint32_t token, struct cz_
     else
         add_uncertain(context, token);
     return true;
+}
+
+static void take_all_tokens(void *context, uint32_t node)
+{
+    struct collection *found = context;
+    const struct cz_trie_node *nodes = found->trie->nodes;
+    for (uint32_t i = node; i < node + nodes[node].skip; i++)
+        add_chain(found, nodes[i].token);
 }
 
 /* ---- Splits ---- */
@@ -265,11 +332,16 @@ static bool take_exits(void *context, uint32_t node, uint32_t token, struct cz_t
     return true;
 }
 
+static void take_all_exits(void *context, uint32_t node)
+{
+    take_all_tokens(&((struct splitting *)context)->found, node);
+}
+
 static void split_walk(struct splitting *splitting, const struct cz_trie *trie, uint32_t local)
 {
     const struct cz_thread thread = {.local = local, .stack = CZ_STACK_UNKNOWN};
     splitting->found.trie = trie;
-    walk(splitting->found.machine, trie, 0, false, &thread, 1, take_exits, splitting);
+    walk(splitting->found.machine, trie, 0, false, &thread, 1, take_exits, take_all_exits, splitting);
 }
 
 /* The decoded language inside a string, when no escape is under way. */
@@ -312,14 +384,6 @@ static void use_short_text(struct collection *found, uint32_t characters)
 
 /* ---- Declared keys: the trie is followed along the keys, without a local for every prefix ---- */
 
-static uint32_t find_child(const struct cz_trie *trie, uint32_t at, uint8_t byte)
-{
-    uint32_t child = at + 1, end = at + trie->nodes[at].skip;
-    while (child < end && trie->nodes[child].byte < byte)
-        child += trie->nodes[child].skip;
-    return child < end && trie->nodes[child].byte == byte ? child : 0;
-}
-
 /* The part of the trie at `child` is walked as usual, from the key's local. */
 static void name_part(struct splitting *splitting, const struct cz_inner *inner, uint32_t child)
 {
@@ -330,7 +394,7 @@ static void name_part(struct splitting *splitting, const struct cz_inner *inner,
         .local = cz_local_add(machine, LOCAL_NAME, inner->object, inner->first << 16 | inner->last,
                               inner->depth, 0),
         .stack = CZ_STACK_UNKNOWN};
-    walk(machine, &machine->vocab->trie, child, true, &thread, 1, take_exits, splitting);
+    walk(machine, &machine->vocab->trie, child, true, &thread, 1, take_exits, take_all_exits, splitting);
 }
 
 static void name_walk(struct splitting *splitting, struct cz_inner inner, uint32_t at)
@@ -342,8 +406,8 @@ static void name_walk(struct splitting *splitting, struct cz_inner inner, uint32
     if (trie->nodes[at].skip == 1 || !cz_inner_trim(machine, &inner))
         return;
     if (machine->keys[keyset->keys[inner.first]].size == inner.depth)
-        name_part(splitting, &inner, find_child(trie, at, '"'));
-    name_part(splitting, &inner, find_child(trie, at, '\\'));
+        name_part(splitting, &inner, cz_trie_child(trie, at, '"'));
+    name_part(splitting, &inner, cz_trie_child(trie, at, '\\'));
     for (uint32_t i = inner.first; i < inner.last;) {
         struct cz_slice key = machine->keys[keyset->keys[i]];
         struct cz_inner next = inner;
@@ -360,7 +424,7 @@ static void name_walk(struct splitting *splitting, struct cz_inner inner, uint32
         next.depth++;
         if (byte < 0x20 || byte == '"' || byte == '\\' || !cz_inner_trim(machine, &next))
             continue; /* spelled with an escape: walked above */
-        uint32_t child = find_child(trie, at, byte);
+        uint32_t child = cz_trie_child(trie, at, byte);
         if (!child)
             continue;
         if (trie->nodes[child].token != UINT32_MAX)
@@ -557,7 +621,7 @@ static void follow_exits(struct collection *found, const struct cz_split *split,
     for (uint32_t i = 0; i < split->exit_count; i++) {
         struct cz_exit exit = split->exits[i];
         struct cz_thread thread = {top.local, top.parent, (uint16_t)(exit.marks | open), 0};
-        walk(machine, trie, exit.node, exit.redo, &thread, 1, take_tokens, found);
+        walk(machine, trie, exit.node, exit.redo, &thread, 1, take_tokens, take_all_tokens, found);
     }
 }
 
@@ -568,7 +632,7 @@ static void follow_quotes(struct collection *found, uint32_t local, uint32_t sta
     struct cz_threads behind = {0};
     cz_thread_step(machine, (struct cz_thread){.local = local, .stack = stack}, '"', NULL, &behind, 0);
     found->trie = &machine->vocab->quotes;
-    walk(machine, found->trie, 0, false, behind.items, behind.count, take_tokens, found);
+    walk(machine, found->trie, 0, false, behind.items, behind.count, take_tokens, take_all_tokens, found);
     free(behind.items);
 }
 
@@ -594,7 +658,7 @@ static bool redo_parts(struct collection *found, uint32_t local, uint32_t stack)
                 remove_token(found, t);
         }
         struct cz_thread thread = {.local = machine->splits[local].part_locals[i], .stack = stack};
-        walk(machine, trie, node, true, &thread, 1, take_tokens, found);
+        walk(machine, trie, node, true, &thread, 1, take_tokens, take_all_tokens, found);
     }
     return true;
 }
@@ -776,7 +840,7 @@ static void measure_all(struct measure *measure, const struct cz_thread *threads
     struct cz_machine *machine = measure->machine;
     bool text = measure_text(measure, threads, count);
     measure->trie = text ? &machine->vocab->unsafe : &machine->vocab->trie;
-    walk(machine, measure->trie, 0, false, threads, count, measure_node, measure);
+    walk(machine, measure->trie, 0, false, threads, count, measure_node, NULL, measure);
 }
 
 uint32_t cz_mask_reach(struct cz_machine *machine, struct cz_thread thread)
@@ -813,7 +877,7 @@ static bool found_one(void *context, uint32_t node, uint32_t token, struct cz_th
 bool cz_mask_goes_on(struct cz_machine *machine, uint32_t at, const struct cz_threads *threads)
 {
     bool found = false;
-    walk(machine, &machine->vocab->trie, at, false, threads->items, threads->count, found_one,
+    walk(machine, &machine->vocab->trie, at, false, threads->items, threads->count, found_one, NULL,
          &found);
     return found;
 }

@@ -110,7 +110,7 @@ static bool derive_code(struct cz_machine *machine, struct cz_inner *inner, uint
 static bool range_alive(struct cz_machine *machine, const struct cz_inner *inner, uint32_t first,
                         uint32_t last)
 {
-    if (last - first < 16) {
+    if (inner->named && last - first < 16) {
         for (uint32_t code = first; code <= last; code++) {
             struct cz_inner next = *inner;
             if (derive_code(machine, &next, code))
@@ -130,12 +130,7 @@ static bool range_alive(struct cz_machine *machine, const struct cz_inner *inner
         }
         return false;
     }
-    if (cz_expr_is_open(machine->exprs, inner->expr))
-        return true;
-    struct cz_code_range range = {first, last};
-    cz_expr begun = cz_expr_concat(machine->exprs, cz_expr_code_points(machine->exprs, &range, 1),
-                                   CZ_EXPR_TEXT);
-    return cz_expr_alive(machine->exprs, cz_expr_and(machine->exprs, inner->expr, begun));
+    return cz_expr_has_code(machine->exprs, inner->expr, first, last);
 }
 
 static uint32_t supplementary(uint32_t high, uint32_t low)

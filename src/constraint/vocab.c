@@ -8,86 +8,7 @@
 
 #include <stdlib.h>
 
-enum { LONGEST_TOKEN = 4096, LARGEST_VOCABULARY = 1 << 24 };
-
-struct entry {
-    uint64_t head; /* first eight bytes, big-endian, so that most comparisons are one */
-    uint32_t token;
-    uint32_t size;
-    const char *data;
-};
-
-static int compare_entries(const void *x, const void *y)
-{
-    const struct entry *a = x, *b = y;
-    if (a->head != b->head)
-        return a->head < b->head ? -1 : 1;
-    uint32_t shorter = a->size < b->size ? a->size : b->size;
-    int order = memcmp(a->data, b->data, shorter);
-    if (order == 0)
-        order = (a->size > b->size) - (a->size < b->size);
-    return order ? order : (a->token > b->token) - (a->token < b->token);
-}
-
-static uint64_t head_of(struct cz_slice text)
-{
-    uint64_t head = 0;
-    for (size_t i = 0; i < 8; i++)
-        head = head << 8 | (i < text.size ? (uint8_t)text.data[i] : 0);
-    return head;
-}
-
-static uint32_t shared_prefix(const struct entry *a, const struct entry *b)
-{
-    uint32_t size = a->size < b->size ? a->size : b->size, i = 0;
-    while (i < size && a->data[i] == b->data[i])
-        i++;
-    return i;
-}
-
-/* Builds the trie of sorted entries; tokens of equal bytes are chained. */
-static bool build_trie(const struct cz_vocab *vocab, const struct entry *entries, size_t count,
-                       struct cz_trie *trie)
-{
-    size_t total = 1;
-    uint32_t open[LONGEST_TOKEN + 1];
-    for (size_t i = 0; i < count; i++)
-        total += entries[i].size - (i ? shared_prefix(&entries[i - 1], &entries[i]) : 0);
-    struct cz_trie_node *nodes = calloc(total, sizeof *nodes);
-    trie->nodes = nodes;
-    trie->same = malloc(((size_t)vocab->count + 1) * sizeof *trie->same);
-    if (!nodes || !trie->same)
-        return false;
-    memset(trie->same, 0xFF, ((size_t)vocab->count + 1) * sizeof *trie->same);
-    uint32_t made = 1, depth = 0;
-    nodes[0].token = UINT32_MAX;
-    open[0] = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t keep = i ? shared_prefix(&entries[i - 1], &entries[i]) : 0;
-        if (i && keep == entries[i].size && entries[i - 1].size == keep) {
-            trie->same[entries[i - 1].token] = entries[i].token;
-            continue;
-        }
-        for (; depth > keep; depth--)
-            nodes[open[depth]].skip = made - open[depth];
-        while (depth < entries[i].size) {
-            struct cz_trie_node *node = &nodes[made];
-            node->byte = (uint8_t)entries[i].data[depth++];
-            node->token = UINT32_MAX;
-            node->depth_high = (uint8_t)(depth >> 8);
-            node->depth_low = (uint8_t)depth;
-            open[depth] = made++;
-        }
-        nodes[made - 1].token = entries[i].token;
-    }
-    for (;; depth--) {
-        nodes[open[depth]].skip = made - open[depth];
-        if (depth == 0)
-            break;
-    }
-    trie->count = made;
-    return true;
-}
+enum { LARGEST_VOCABULARY = 1 << 24 };
 
 /* No quote, backslash or control byte. */
 static bool is_safe(struct cz_slice text)
@@ -124,9 +45,9 @@ static bool copy_tokens(struct cz_vocab *vocab, const struct cz_vocab_options *o
 {
     size_t total = 0;
     for (uint32_t i = 0; i < options->count; i++) {
-        if (options->tokens[i].size > LONGEST_TOKEN || total > UINT32_MAX - LONGEST_TOKEN) {
+        if (options->tokens[i].size > CZ_TOKEN_LONGEST || total > UINT32_MAX - CZ_TOKEN_LONGEST) {
             cz_fail(error, CLOZE_LIMIT, "vocabulary", "token %u has %zu bytes; at most %d are read",
-                    i, options->tokens[i].size, LONGEST_TOKEN);
+                    i, options->tokens[i].size, CZ_TOKEN_LONGEST);
             return false;
         }
         total += options->tokens[i].size;
@@ -220,9 +141,9 @@ static size_t first_unsafe(struct cz_slice text)
 }
 
 /* The tries of what leaves plain text, by how it is left; entries are sorted. */
-static bool build_unsafe(struct cz_vocab *vocab, const struct entry *entries, size_t count)
+static bool build_unsafe(struct cz_vocab *vocab, const struct cz_trie_entry *entries, size_t count)
 {
-    struct entry *parts = malloc((count + 1) * sizeof *parts);
+    struct cz_trie_entry *parts = malloc((count + 1) * sizeof *parts);
     size_t unsafe = 0, escapes = 0, quotes = 0;
     vocab->closing = malloc((count + 1) * sizeof *vocab->closing);
     if (!parts || !vocab->closing) {
@@ -233,13 +154,13 @@ static bool build_unsafe(struct cz_vocab *vocab, const struct entry *entries, si
         if (first_unsafe(cz_slice_of(entries[i].data, entries[i].size)) < entries[i].size)
             parts[unsafe++] = entries[i];
     }
-    bool good = build_trie(vocab, parts, unsafe, &vocab->unsafe);
+    bool good = cz_trie_build(&vocab->unsafe, parts, unsafe, vocab->count);
     for (size_t i = 0; i < unsafe; i++) {
         size_t at = first_unsafe(cz_slice_of(parts[i].data, parts[i].size));
         if (parts[i].data[at] == '\\')
             parts[escapes++] = parts[i];
     }
-    good = good && build_trie(vocab, parts, escapes, &vocab->escapes);
+    good = good && cz_trie_build(&vocab->escapes, parts, escapes, vocab->count);
     for (size_t i = 0; i < count; i++) {
         struct cz_slice text = cz_slice_of(entries[i].data, entries[i].size);
         size_t at = first_unsafe(text);
@@ -251,29 +172,28 @@ static bool build_unsafe(struct cz_vocab *vocab, const struct entry *entries, si
             continue;
         }
         struct cz_slice rest = cz_slice_of(text.data + at + 1, text.size - at - 1);
-        parts[quotes++] =
-            (struct entry){head_of(rest), entries[i].token, (uint32_t)rest.size, rest.data};
+        parts[quotes++] = cz_trie_entry(rest, entries[i].token);
     }
-    qsort(parts, quotes, sizeof *parts, compare_entries);
-    good = good && build_trie(vocab, parts, quotes, &vocab->quotes);
+    cz_trie_sort(parts, quotes);
+    good = good && cz_trie_build(&vocab->quotes, parts, quotes, vocab->count);
     free(parts);
     return good;
 }
 
 static bool build_tries(struct cz_vocab *vocab)
 {
-    struct entry *entries = malloc(((size_t)vocab->count + 1) * sizeof *entries);
+    struct cz_trie_entry *entries = malloc(((size_t)vocab->count + 1) * sizeof *entries);
     size_t count = 0;
     if (!entries)
         return false;
     for (uint32_t i = 0; i < vocab->count; i++) {
         struct cz_slice text = cz_vocab_token(vocab, i);
         if (text.size && !is_end(vocab, i))
-            entries[count++] = (struct entry){head_of(text), i, (uint32_t)text.size, text.data};
+            entries[count++] = cz_trie_entry(text, i);
     }
-    qsort(entries, count, sizeof *entries, compare_entries);
-    bool good = build_trie(vocab, entries, count, &vocab->trie) &&
-                build_unsafe(vocab, entries, count);
+    cz_trie_sort(entries, count);
+    bool good = cz_trie_build(&vocab->trie, entries, count, vocab->count) &&
+                cz_trie_find_characters(&vocab->trie) && build_unsafe(vocab, entries, count);
     free(entries);
     return good;
 }
@@ -340,10 +260,8 @@ static void vocab_free(struct cz_vocab *vocab)
     free(vocab->offsets);
     free(vocab->ends);
     struct cz_trie *tries[] = {&vocab->trie, &vocab->unsafe, &vocab->escapes, &vocab->quotes};
-    for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
-        free(tries[i]->nodes);
-        free(tries[i]->same);
-    }
+    for (size_t i = 0; i < sizeof tries / sizeof *tries; i++)
+        cz_trie_free(tries[i]);
     for (int i = 0; i <= CZ_VOCAB_SHORT; i++)
         free(vocab->short_words[i]);
     for (int i = 0; i < 2; i++) {

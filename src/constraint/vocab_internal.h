@@ -4,25 +4,10 @@
 
 #include "base/arena.h"
 #include "base/map.h"
+#include "constraint/trie.h"
 #include "constraint/vocab.h"
 
 #include <stdatomic.h>
-
-/* Nodes in depth-first order: a node's subtree is the `skip` nodes from it on. */
-struct cz_trie_node {
-    uint32_t skip;
-    uint32_t token; /* first token that ends here, UINT32_MAX when none */
-    uint8_t byte;
-    uint8_t depth_high; /* depth = depth_high << 8 | depth_low; 1 for a first byte */
-    uint8_t depth_low;
-    uint8_t unused;
-};
-
-struct cz_trie {
-    struct cz_trie_node *nodes;
-    uint32_t count;
-    uint32_t *same; /* [vocabulary] the next token that ends at the same node, UINT32_MAX */
-};
 
 /* Text tokens of at most this many characters have masks of their own. */
 enum { CZ_VOCAB_SHORT = 32 };
@@ -55,11 +40,6 @@ struct cz_vocab {
     size_t cache_bytes;
     struct cz_grammar_cache *cache;
 };
-
-static inline uint32_t cz_trie_depth(const struct cz_trie_node *node)
-{
-    return (uint32_t)node->depth_high << 8 | node->depth_low;
-}
 
 static inline struct cz_slice cz_vocab_token(const struct cz_vocab *vocab, uint32_t token)
 {
