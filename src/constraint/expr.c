@@ -142,6 +142,41 @@ static uint8_t node_facts(const struct cz_expr_store *store, const struct expr_n
     }
 }
 
+static uint16_t at_most(uint64_t length)
+{
+    return length < UINT16_MAX ? (uint16_t)length : UINT16_MAX;
+}
+
+static uint16_t list_least(const struct cz_expr_store *store, const struct expr_node *node)
+{
+    uint16_t least = node->kind == EXPR_OR ? UINT16_MAX : 0;
+    for (uint32_t i = 0; i < node->b; i++) {
+        uint16_t part = store->nodes[store->pool[node->a + i]].least;
+        least = (node->kind == EXPR_OR) == (part < least) ? part : least;
+    }
+    return least;
+}
+
+/* See expr_node.least. A derivative's is at most one less. */
+static uint16_t node_least(const struct cz_expr_store *store, const struct expr_node *node)
+{
+    switch (node->kind) {
+    case EXPR_SET:
+        return 1;
+    case EXPR_CONCAT:
+        return at_most((uint64_t)store->nodes[node->a].least + store->nodes[node->b].least);
+    case EXPR_REPEAT:
+        return at_most((uint64_t)store->nodes[node->a].least * node->b);
+    case EXPR_OR:
+    case EXPR_AND:
+        return list_least(store, node);
+    case EXPR_NOT:
+        return (node->facts & FACT_NULLABLE) == 0;
+    default:
+        return 0;
+    }
+}
+
 static bool grow_table(struct cz_expr_store *store)
 {
     uint32_t size = store->table_size ? store->table_size * 2 : FIRST_TABLE;
@@ -187,6 +222,7 @@ static cz_expr intern(struct cz_expr_store *store, struct expr_node node)
     if (!grow((void **)&store->nodes, store->count, &store->capacity, 1, sizeof *store->nodes))
         return cz_expr_fail(store, CLOZE_MEMORY);
     node.facts = node_facts(store, &node);
+    node.least = node_least(store, &node);
     store->nodes[store->count] = node;
     store->table[slot] = store->count;
     return store->count++;

@@ -37,6 +37,7 @@ enum { EXPR_CHARS_KNOWN = 16 };
 struct expr_node {
     uint8_t kind;
     uint8_t facts;
+    uint16_t least; /* bytes of a match: no shorter one, as far as the form tells */
     uint32_t a, b, c;
 };
 
@@ -75,6 +76,10 @@ struct cz_expr_store {
 cz_expr cz_expr_make(struct cz_expr_store *store, uint8_t kind, uint32_t a, uint32_t b, uint32_t c);
 cz_expr cz_expr_make_list(struct cz_expr_store *store, uint8_t kind, cz_expr *parts, size_t count);
 cz_expr cz_expr_fail(struct cz_expr_store *store, cloze_status status);
+/* One byte of each class of bytes that lead to equal derivatives, and the classes' sizes (unless
+ * NULL); returns how many. */
+unsigned cz_expr_representatives(const struct cz_expr_store *store, cz_expr e, uint8_t bytes[256],
+                                 uint16_t sizes[256]);
 bool cz_expr_set_has(const struct cz_expr_store *store, const struct expr_node *node, uint8_t byte);
 
 #endif
