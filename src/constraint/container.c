@@ -828,7 +828,7 @@ static void probe_targets(struct cz_machine *machine, uint32_t targets, uint32_t
 
 void cz_object_probe(struct cz_machine *machine, cz_formula formula)
 {
-    enum { STATES = 24 };
+    enum { STATES = 3 }; /* each is as much work as its first mask */
     uint32_t queue[STATES], count = 0;
     if (formula <= CZ_FORMULA_TRUE || conjunction_of(machine, formula).simple)
         return;
