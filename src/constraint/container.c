@@ -94,27 +94,36 @@ static int compare_ranks(const void *x, const void *y, void *context)
                             all->machine->keys[all->keys[*(const uint32_t *)y]]);
 }
 
-/* Cuts the language of all other keys into classes by pattern. */
-static void make_classes(struct cz_machine *machine, struct cz_keyset *keyset)
+/* All keys but the declared ones. */
+static cz_expr other_keys(struct cz_machine *machine, const struct cz_keyset *keyset)
 {
     struct cz_expr_store *exprs = machine->exprs;
     struct cz_slice *texts = calloc(keyset->count + 1, sizeof *texts);
-    cz_expr classes[CZ_MACHINE_CLASSES];
-    uint64_t bits[CZ_MACHINE_CLASSES];
-    uint32_t count = 1;
-    if (!texts || keyset->pattern_count > 64) {
-        free(texts);
-        cz_machine_fail(machine, CLOZE_LIMIT, NULL, "an object has more than 64 key patterns");
-        return;
+    if (!texts) {
+        no_memory(machine);
+        return CZ_EXPR_TEXT;
     }
     for (uint32_t i = 0; i < keyset->count; i++)
         texts[i] = machine->keys[keyset->keys[i]];
-    classes[0] = CZ_EXPR_TEXT;
-    bits[0] = 0;
-    if (keyset->count)
-        classes[0] = cz_expr_minus(exprs, CZ_EXPR_TEXT,
-                                   cz_expr_literals(exprs, texts, keyset->count));
+    cz_expr keys = cz_expr_literals(exprs, texts, keyset->count);
     free(texts);
+    return cz_expr_minus(exprs, CZ_EXPR_TEXT, keys);
+}
+
+/* Cuts the language of all other keys into classes by pattern. Without patterns it is one class, and
+ * made when it is first asked for. */
+static void make_classes(struct cz_machine *machine, struct cz_keyset *keyset)
+{
+    struct cz_expr_store *exprs = machine->exprs;
+    cz_expr classes[CZ_MACHINE_CLASSES] = {CZ_EXPR_NOTHING};
+    uint64_t bits[CZ_MACHINE_CLASSES] = {0};
+    uint32_t count = 1;
+    if (keyset->pattern_count > 64) {
+        cz_machine_fail(machine, CLOZE_LIMIT, NULL, "an object has more than 64 key patterns");
+        return;
+    }
+    if (keyset->pattern_count)
+        classes[0] = other_keys(machine, keyset);
     for (uint32_t p = 0; p < keyset->pattern_count; p++) {
         for (uint32_t i = 0, before = count; i < before; i++) {
             cz_expr inside = cz_expr_and(exprs, classes[i], keyset->patterns[p]);
@@ -338,7 +347,10 @@ static uint32_t key_index(const struct cz_machine *machine, const struct cz_keys
 static cz_expr class_language(struct cz_machine *machine, const struct cz_object *object,
                               uint32_t class)
 {
-    cz_expr language = machine->keysets[object->keyset]->classes[class];
+    struct cz_keyset *keyset = machine->keysets[object->keyset];
+    if (keyset->classes[class] == CZ_EXPR_NOTHING)
+        keyset->classes[class] = other_keys(machine, keyset);
+    cz_expr language = keyset->classes[class];
     return object->extra == CZ_EXPR_NOTHING ? language
                                             : cz_expr_minus(machine->exprs, language, object->extra);
 }
@@ -726,11 +738,11 @@ static void plan_others(struct cz_machine *machine, uint32_t id, struct cz_plan 
     const struct cz_keyset *keyset = machine->keysets[object.keyset];
     for (uint32_t c = 0; c < keyset->class_count && object.open; c++) {
         struct cz_member member = {UINT32_MAX, keyset, c};
-        cz_expr language = class_language(machine, &object, c);
-        uint32_t targets = cz_expr_alive(machine->exprs, language)
-                               ? member_targets(machine, id, &member, 0)
-                               : UINT32_MAX;
+        uint32_t targets = member_targets(machine, id, &member, 0);
         if (targets == UINT32_MAX)
+            continue;
+        cz_expr language = class_language(machine, &object, c);
+        if (!cz_expr_alive(machine->exprs, language))
             continue;
         uint32_t at = 0;
         while (at < plan->other_count && plan->other_targets[at] != targets)

@@ -21,10 +21,10 @@ struct core {
     struct cz_machine *machine;
     struct cz_buffer key; /* options and source, compared whole */
     uint64_t hash;
-    uint64_t used;   /* tick of the last use */
     size_t handles;
-    size_t bytes;    /* when last measured */
+    size_t bytes;      /* when last measured */
     struct core *next; /* in the same slot */
+    struct core *older, *newer; /* of those without handles */
     struct cz_buffer report;
     uint64_t compile_ns;
 };
@@ -32,8 +32,8 @@ struct core {
 struct cz_grammar_cache {
     pthread_mutex_t lock;
     struct core *slots[CACHE_SLOTS];
+    struct core *oldest, *newest; /* by last use, of those without handles */
     size_t bytes, maximum;
-    uint64_t tick;
 };
 
 struct cz_grammar {
@@ -88,24 +88,25 @@ static void unlink_core(struct cz_grammar_cache *cache, struct core *core)
     cache->bytes -= core->bytes;
 }
 
-static struct core *oldest_idle(struct cz_grammar_cache *cache)
+static void take_idle(struct cz_grammar_cache *cache, struct core *core)
 {
-    struct core *oldest = NULL;
-    for (int i = 0; i < CACHE_SLOTS; i++) {
-        for (struct core *core = cache->slots[i]; core; core = core->next) {
-            if (core->handles == 0 && (!oldest || core->used < oldest->used))
-                oldest = core;
-        }
-    }
-    return oldest;
+    *(core->older ? &core->older->newer : &cache->oldest) = core->newer;
+    *(core->newer ? &core->newer->older : &cache->newest) = core->older;
+    core->older = core->newer = NULL;
+}
+
+static void add_idle(struct cz_grammar_cache *cache, struct core *core)
+{
+    core->older = cache->newest;
+    *(core->older ? &core->older->newer : &cache->oldest) = core;
+    cache->newest = core;
 }
 
 static void trim(struct cz_grammar_cache *cache)
 {
-    while (cache->bytes > cache->maximum) {
-        struct core *core = oldest_idle(cache);
-        if (!core)
-            break;
+    while (cache->bytes > cache->maximum && cache->oldest) {
+        struct core *core = cache->oldest;
+        take_idle(cache, core);
         unlink_core(cache, core);
         core_free(core);
     }
@@ -332,10 +333,10 @@ static struct cz_grammar *make_handle(struct cz_vocab *vocab, struct core *core)
 }
 
 /* Takes a core for a new handle; call with the cache locked. */
-static void use_core(struct cz_grammar_cache *cache, struct core *core)
+static void use_core(struct cz_grammar_cache *cache, struct core *core, bool fresh)
 {
-    core->handles++;
-    core->used = ++cache->tick;
+    if (core->handles++ == 0 && !fresh)
+        take_idle(cache, core);
 }
 
 static void insert_core(struct cz_grammar_cache *cache, struct core *core)
@@ -366,7 +367,7 @@ cloze_status cz_grammar_compile(struct cz_vocab *vocab, struct cz_slice source,
     pthread_mutex_lock(&cache->lock);
     struct core *core = find_core(cache, &key, hash);
     if (core)
-        use_core(cache, core);
+        use_core(cache, core, false);
     pthread_mutex_unlock(&cache->lock);
     if (!core) {
         cloze_status status = compile_core(vocab, source, options, &made, error);
@@ -380,12 +381,12 @@ cloze_status cz_grammar_compile(struct cz_vocab *vocab, struct cz_slice source,
         if (!core) {
             made->key = key;
             key = (struct cz_buffer){0};
-            use_core(cache, made);
+            use_core(cache, made, true);
             insert_core(cache, made);
             core = made;
             made = NULL;
         } else {
-            use_core(cache, core);
+            use_core(cache, core, false);
         }
         pthread_mutex_unlock(&cache->lock);
     }
@@ -414,7 +415,8 @@ void cz_grammar_release(struct cz_grammar *grammar)
     pthread_mutex_unlock(&core->machine->lock);
     cache->bytes += bytes - core->bytes;
     core->bytes = bytes;
-    core->handles--;
+    if (--core->handles == 0)
+        add_idle(cache, core);
     trim(cache);
     pthread_mutex_unlock(&cache->lock);
     cz_vocab_release(grammar->vocab);

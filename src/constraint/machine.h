@@ -242,7 +242,8 @@ struct cz_keyset {
     cz_key *keys;    /* [count] sorted by text */
     uint32_t *ranks; /* [count] declared order */
     uint32_t class_count;
-    cz_expr *classes; /* [class_count] disjoint key languages without the declared keys */
+    cz_expr *classes; /* [class_count] disjoint key languages without the declared keys;
+                         CZ_EXPR_NOTHING: not made yet */
     uint64_t *class_bits; /* [class_count] which patterns hold */
     uint32_t pattern_count;
     cz_expr *patterns;
