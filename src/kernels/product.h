@@ -14,11 +14,11 @@
  *                    unsigned below 128, or as WIDE_BIAS says when `wide`; x is signed
  *     CZ_BFLOAT_PAIRS, bfloat_dot      only where pairs of bf16 are multiplied by one instruction
  *
- * One activation row (decoding): each panel is streamed once, codes are unpacked in registers. More
- * rows: a strip of PANELS panels and some blocks of columns is unpacked to bytes and floats in L1 and
- * multiplied with all activation rows, a tile of them at a time; what the earlier strips of the same
- * panels gave waits in `sums`. For every row both paths do the specified operations in the specified
- * order.
+ * One activation row (decoding): PANELS panels are streamed side by side, once, and codes are unpacked
+ * in registers. More rows: a strip of PANELS panels and some blocks of columns is unpacked to bytes and
+ * floats in L1 and multiplied with all activation rows, a tile of them at a time; what the earlier
+ * strips of the same panels gave waits in `sums`. For every row both paths do the specified operations
+ * in the specified order.
  */
 #ifndef CZ_KERNELS_PRODUCT_H
 #define CZ_KERNELS_PRODUCT_H
@@ -123,61 +123,153 @@ INLINE int32_t start_factor(bool wide, uint32_t offset)
 
 /* ---- One activation row ---- */
 
-/* One block and one vector of rows; returns the new sums. */
-INLINE fvec block_product(struct shape shape, const unsigned char *block, uint32_t vector,
-                          uint32_t offset, const struct cz_tile_block *x, fvec sums)
+/* Bytes of a block, as cz_packed_block_bytes says, but a constant. */
+INLINE size_t block_bytes_of(struct shape shape)
 {
-    bool wide = is_wide(shape.width);
-    const unsigned char *scales = block + vector * VECTOR_ROWS * 2;
-    const unsigned char *minima = scales + shape.groups * 32;
-    const unsigned char *codes = block + (shape.has_minimum ? 2 : 1) * shape.groups * 32 +
-                                 (size_t)vector * VECTOR_ROWS * 4;
-    fvec product[2];
-    UNROLL for (int half = 0; half < 2; half++)
-    {
-        ivec dot = ivec_set(0);
-        if (wide || !shape.has_minimum)
-            dot = ivec_set(start_factor(wide, offset) * x->sums[half]);
-        UNROLL for (int s = half * 4; s < half * 4 + 4; s++)
-            dot = ivec_dot4(dot, unpack(shape.width, codes, s),
-                            broadcast4(x->codes + (size_t)s * 4), wide);
-        product[half] = to_float(dot);
-    }
-    product[0] = fvec_set(x->scales[0]) * product[0];
-    if (shape.groups == 1) {
-        fvec both = fvec_fma(fvec_set(x->scales[1]), product[1], product[0]);
-        sums = fvec_fma(fvec_halves(scales), both, sums);
-        if (shape.has_minimum)
-            sums = fvec_fma(fvec_halves(minima), fvec_set(x->pairs[0]), sums);
-        return sums;
-    }
-    product[1] = fvec_set(x->scales[1]) * product[1];
-    UNROLL for (size_t half = 0; half < 2; half++)
-    {
-        sums = fvec_fma(fvec_halves(scales + half * 32), product[half], sums);
-        if (shape.has_minimum)
-            sums = fvec_fma(fvec_halves(minima + half * 32), fvec_set(x->totals[half]), sums);
-    }
-    return sums;
+    static const size_t code_bytes[CZ_WIDTHS] = {
+        [CZ_WIDTH_2] = 128, [CZ_WIDTH_3] = 192, [CZ_WIDTH_4] = 256,       [CZ_WIDTH_5] = 320,
+        [CZ_WIDTH_6] = 384, [CZ_WIDTH_8] = 512, [CZ_WIDTH_4_TABLE] = 256,
+    };
+    return code_bytes[shape.width] + (shape.has_minimum ? 2 : 1) * shape.groups * 32;
 }
 
-/* One panel and one activation row, which begins at `activations`. */
-INLINE void panel_product(struct shape shape, const struct cz_packed *weights,
-                          const unsigned char *block, void *activations, float *out)
+/* Where one vector of rows of a block has its scales, minima and codes. */
+struct parts {
+    const unsigned char *scales, *minima, *codes;
+};
+
+INLINE struct parts parts_of(struct shape shape, const unsigned char *block, uint32_t vector)
+{
+    const unsigned char *scales = block + vector * VECTOR_ROWS * 2;
+    const unsigned char *codes = block + (shape.has_minimum ? 2 : 1) * shape.groups * 32;
+    return (struct parts){scales, scales + shape.groups * 32,
+                          codes + (size_t)vector * VECTOR_ROWS * 4};
+}
+
+/* The exact dot products of half a block of PANELS panels. */
+INLINE void half_block(struct shape shape, const struct parts *parts, uint32_t offset,
+                       const struct cz_tile_block *x, int half, fvec *products)
+{
+    bool wide = is_wide(shape.width);
+    ivec dot[PANELS], start = ivec_set(0);
+    if (wide || !shape.has_minimum)
+        start = ivec_set(start_factor(wide, offset) * x->sums[half]);
+    UNROLL for (int p = 0; p < PANELS; p++)
+        dot[p] = start;
+    UNROLL for (int s = half * 4; s < half * 4 + 4; s++)
+    {
+        ivec codes = broadcast4(x->codes + (size_t)s * 4);
+        UNROLL for (int p = 0; p < PANELS; p++)
+            dot[p] = ivec_dot4(dot[p], unpack(shape.width, parts[p].codes, s), codes, wide);
+    }
+    UNROLL for (int p = 0; p < PANELS; p++)
+        products[p] = to_float(dot[p]);
+}
+
+/* sum + one block of one vector of rows, whose halves' dot products are `low` and `high`. */
+INLINE fvec add_block(struct shape shape, struct parts parts, const struct cz_tile_block *x,
+                      fvec low, fvec high, fvec sum)
+{
+    low = fvec_set(x->scales[0]) * low;
+    if (shape.groups == 1) {
+        fvec both = fvec_fma(fvec_set(x->scales[1]), high, low);
+        sum = fvec_fma(fvec_halves(parts.scales), both, sum);
+        if (shape.has_minimum)
+            sum = fvec_fma(fvec_halves(parts.minima), fvec_set(x->pairs[0]), sum);
+        return sum;
+    }
+    high = fvec_set(x->scales[1]) * high;
+    UNROLL for (size_t half = 0; half < 2; half++)
+    {
+        sum = fvec_fma(fvec_halves(parts.scales + half * 32), half ? high : low, sum);
+        if (shape.has_minimum)
+            sum = fvec_fma(fvec_halves(parts.minima + half * 32), fvec_set(x->totals[half]), sum);
+    }
+    return sum;
+}
+
+typedef fvec panel_sums[PANEL_VECTORS];
+
+/* PANELS panels side by side, two streams of memory, and one activation row. */
+INLINE void panels_product(struct shape shape, const struct cz_packed *weights,
+                           const unsigned char *const *panels, void *activations,
+                           panel_sums *sums)
 {
     uint32_t blocks = cz_packed_blocks(weights);
-    size_t block_bytes = cz_packed_block_bytes(weights);
-    fvec sums[PANEL_VECTORS];
-    UNROLL for (uint32_t v = 0; v < PANEL_VECTORS; v++)
-        sums[v] = fvec_set(0.0f);
-    for (size_t b = 0; b < blocks; b++, block += block_bytes) {
+    size_t block_bytes = block_bytes_of(shape);
+    const unsigned char *block[PANELS];
+    memcpy(block, panels, sizeof block);
+    for (size_t b = 0; b < blocks; b++) {
         struct cz_tile_block x = cz_tile_block(activations, 1, b);
-        for (size_t line = 0; line < block_bytes; line += 64)
-            __builtin_prefetch(block + PREFETCH_BYTES + line);
+        UNROLL for (int p = 0; p < PANELS; p++)
+            UNROLL for (size_t line = 0; line < block_bytes; line += 64)
+                __builtin_prefetch(block[p] + PREFETCH_BYTES + line);
         UNROLL for (uint32_t v = 0; v < PANEL_VECTORS; v++)
-            sums[v] = block_product(shape, block, v, weights->offset, &x, sums[v]);
+        {
+            struct parts parts[PANELS];
+            fvec low[PANELS], high[PANELS];
+            UNROLL for (int p = 0; p < PANELS; p++)
+                parts[p] = parts_of(shape, block[p], v);
+            half_block(shape, parts, weights->offset, &x, 0, low);
+            half_block(shape, parts, weights->offset, &x, 1, high);
+            UNROLL for (int p = 0; p < PANELS; p++)
+                sums[p][v] = add_block(shape, parts[p], &x, low[p], high[p], sums[p][v]);
+        }
+        UNROLL for (int p = 0; p < PANELS; p++)
+            block[p] += block_bytes;
     }
-    memcpy(out, sums, sizeof sums);
+}
+
+/* ---- bf16, one activation row ---- */
+
+#ifdef CZ_BFLOAT_PAIRS
+typedef ivec bfloat_pairs;
+
+INLINE bfloat_pairs bfloat_weights(const unsigned char *at)
+{
+    return ivec_load(at);
+}
+
+/* sum + weights * the pair `k` of column `c` of a tile of `columns` */
+INLINE fvec bfloat_add(fvec sum, bfloat_pairs w, const unsigned char *x, uint32_t columns,
+                       size_t k, uint32_t c)
+{
+    return bfloat_dot(sum, w, broadcast4((const int8_t *)x + (k * columns + c) * 4));
+}
+#else
+typedef struct {
+    fvec odd, even;
+} bfloat_pairs;
+
+INLINE bfloat_pairs bfloat_weights(const unsigned char *at)
+{
+    ivec pairs = ivec_load(at);
+    return (bfloat_pairs){(fvec)(pairs & ivec_set((int32_t)0xffff0000)), (fvec)(pairs << 16)};
+}
+
+INLINE fvec bfloat_add(fvec sum, bfloat_pairs w, const unsigned char *x, uint32_t columns,
+                       size_t k, uint32_t c)
+{
+    const float *at = (const float *)(const void *)x + 2 * k * columns + c;
+    return fvec_fma(w.even, fvec_set(at[0]), fvec_fma(w.odd, fvec_set(at[columns]), sum));
+}
+#endif
+
+static void bfloat_panels(const struct cz_packed *weights, const unsigned char *const *panels,
+                          void *activations, panel_sums *sums)
+{
+    size_t lines = (size_t)cz_packed_blocks(weights) * CZ_BLOCK_COLUMNS / 2;
+    for (size_t k = 0; k < lines; k++)
+        UNROLL for (uint32_t p = 0; p < PANELS; p++)
+        {
+            const unsigned char *line = panels[p] + k * 64;
+            __builtin_prefetch(line + PREFETCH_BYTES);
+            UNROLL for (uint32_t v = 0; v < PANEL_VECTORS; v++)
+            {
+                bfloat_pairs w = bfloat_weights(line + (size_t)v * VECTOR_ROWS * 4);
+                sums[p][v] = bfloat_add(sums[p][v], w, activations, 1, k, 0);
+            }
+        }
 }
 
 /* ---- Many activation rows ---- */
@@ -435,39 +527,6 @@ static void plan_ahead(const struct cz_matmul *m, struct cz_range range, struct 
 
 /* ---- bf16 ---- */
 
-#ifdef CZ_BFLOAT_PAIRS
-typedef ivec bfloat_pairs;
-
-INLINE bfloat_pairs bfloat_weights(const unsigned char *at)
-{
-    return ivec_load(at);
-}
-
-/* sum + weights * the pair `k` of column `c` of a tile of `columns` */
-INLINE fvec bfloat_add(fvec sum, bfloat_pairs w, const unsigned char *x, uint32_t columns,
-                       size_t k, uint32_t c)
-{
-    return bfloat_dot(sum, w, broadcast4((const int8_t *)x + (k * columns + c) * 4));
-}
-#else
-typedef struct {
-    fvec odd, even;
-} bfloat_pairs;
-
-INLINE bfloat_pairs bfloat_weights(const unsigned char *at)
-{
-    ivec pairs = ivec_load(at);
-    return (bfloat_pairs){(fvec)(pairs & ivec_set((int32_t)0xffff0000)), (fvec)(pairs << 16)};
-}
-
-INLINE fvec bfloat_add(fvec sum, bfloat_pairs w, const unsigned char *x, uint32_t columns,
-                       size_t k, uint32_t c)
-{
-    const float *at = (const float *)(const void *)x + 2 * k * columns + c;
-    return fvec_fma(w.even, fvec_set(at[0]), fvec_fma(w.odd, fvec_set(at[columns]), sum));
-}
-#endif
-
 /* TILE_VECTORS vectors of rows times a tile of `columns` activation rows, pairs first..end-1. The
  * vectors lie at `weights` (pair 0). */
 INLINE void bfloat_tile(const unsigned char *const *weights, uint32_t first, uint32_t end,
@@ -537,39 +596,6 @@ static void bfloat_strip(const struct cz_matmul *m, const unsigned char *const *
     }
 }
 
-/* One activation row and PANELS panels side by side: two streams of memory, two chains of sums. */
-static void bfloat_row(const struct cz_matmul *m, struct cz_range range)
-{
-    const struct cz_packed *weights = m->weights;
-    size_t lines = (size_t)cz_packed_blocks(weights) * CZ_BLOCK_COLUMNS / 2;
-    const unsigned char *x = activation_tile(m, 0).memory;
-    for (uint32_t entry = range.first; entry < range.end; entry += PANELS) {
-        const unsigned char *panel[PANELS];
-        fvec sums[PANELS][PANEL_VECTORS];
-        for (uint32_t p = 0; p < PANELS; p++)
-            panel[p] = cz_packed_panel(weights, entry_panel(m, second_entry(range, entry, p)));
-        UNROLL for (uint32_t p = 0; p < PANELS; p++)
-            UNROLL for (uint32_t v = 0; v < PANEL_VECTORS; v++)
-                sums[p][v] = fvec_set(0.0f);
-        for (size_t k = 0; k < lines; k++)
-            UNROLL for (uint32_t p = 0; p < PANELS; p++)
-            {
-                const unsigned char *line = panel[p] + k * 64;
-                __builtin_prefetch(line + PREFETCH_BYTES);
-                UNROLL for (uint32_t v = 0; v < PANEL_VECTORS; v++)
-                {
-                    bfloat_pairs w = bfloat_weights(line + (size_t)v * VECTOR_ROWS * 4);
-                    sums[p][v] = bfloat_add(sums[p][v], w, x, 1, k, 0);
-                }
-            }
-        for (uint32_t p = 0; p < PANELS && entry + p < range.end; p++) {
-            float stored[CZ_PANEL_ROWS];
-            memcpy(stored, sums[p], sizeof stored);
-            store_sums(m, 0, 1, entry + p, stored, 0);
-        }
-    }
-}
-
 static void bfloat_product(const struct cz_matmul *m, struct cz_range range)
 {
     const struct cz_packed *weights = m->weights;
@@ -597,20 +623,23 @@ static void bfloat_product(const struct cz_matmul *m, struct cz_range range)
 
 /* ---- Which of them ---- */
 
+/* Adds the products of PANELS panels and one activation row to sums[panel]. */
+typedef void panels_function(const struct cz_packed *weights, const unsigned char *const *panels,
+                             void *activations, panel_sums *sums);
+
 /* What depends on width, groups and minima. */
 struct shape_functions {
-    void (*panel)(const struct cz_packed *weights, const unsigned char *block, void *activations,
-                  float *out);
+    panels_function *panels;
     void (*unpack)(const unsigned char *block, size_t block_bytes, uint32_t blocks, uint32_t p,
                    struct strip *strip);
 };
 
 #define SHAPE(name, width, groups, has_minimum)                                                    \
-    static void panel_##name(const struct cz_packed *weights, const unsigned char *block,          \
-                             void *activations, float *out)                                        \
+    static void panels_##name(const struct cz_packed *weights, const unsigned char *const *panels, \
+                              void *activations, panel_sums *sums)                                 \
     {                                                                                              \
-        panel_product((struct shape){width, groups, has_minimum}, weights, block, activations,     \
-                      out);                                                                        \
+        panels_product((struct shape){width, groups, has_minimum}, weights, panels, activations,   \
+                       sums);                                                                      \
     }                                                                                              \
     static void unpack_##name(const unsigned char *block, size_t block_bytes, uint32_t blocks,     \
                               uint32_t p, struct strip *strip)                                     \
@@ -632,7 +661,7 @@ WIDTH(w6, CZ_WIDTH_6)
 WIDTH(w8, CZ_WIDTH_8)
 WIDTH(table, CZ_WIDTH_4_TABLE)
 
-#define ENTRY(name) {panel_##name, unpack_##name}
+#define ENTRY(name) {panels_##name, unpack_##name}
 #define ENTRIES(name)                                                                              \
     {                                                                                              \
         {ENTRY(name##_32), ENTRY(name##_32m)}, {ENTRY(name##_16), ENTRY(name##_16m)}               \
@@ -646,15 +675,23 @@ static const struct shape_functions SHAPES[CZ_WIDTHS][2][2] = {
     [CZ_WIDTH_4_TABLE] = ENTRIES(table),
 };
 
-static void row_product(const struct shape_functions *shape, const struct cz_matmul *m,
-                        struct cz_range range)
+static void row_product(panels_function *product, const struct cz_matmul *m, struct cz_range range)
 {
     void *activations = activation_tile(m, 0).memory;
-    for (uint32_t entry = range.first; entry < range.end; entry++) {
-        float sums[CZ_PANEL_ROWS];
-        shape->panel(m->weights, cz_packed_panel(m->weights, entry_panel(m, entry)), activations,
-                     sums);
-        store_sums(m, 0, 1, entry, sums, 0);
+    for (uint32_t entry = range.first; entry < range.end; entry += PANELS) {
+        const unsigned char *panels[PANELS];
+        panel_sums sums[PANELS];
+        for (uint32_t p = 0; p < PANELS; p++) {
+            panels[p] = cz_packed_panel(m->weights, entry_panel(m, second_entry(range, entry, p)));
+            UNROLL for (uint32_t v = 0; v < PANEL_VECTORS; v++)
+                sums[p][v] = fvec_set(0.0f);
+        }
+        product(m->weights, panels, activations, sums);
+        for (uint32_t p = 0; p < PANELS && entry + p < range.end; p++) {
+            float stored[CZ_PANEL_ROWS];
+            memcpy(stored, sums[p], sizeof stored);
+            store_sums(m, 0, 1, entry + p, stored, 0);
+        }
     }
 }
 
@@ -683,15 +720,19 @@ static void rows_product(const struct shape_functions *shape, const struct cz_ma
 
 static void matmul(const struct cz_matmul *m, struct cz_range range)
 {
+    bool one = m->rows == 1;
     if (m->weights->width == CZ_WIDTH_BF16) {
-        (m->rows == 1 ? bfloat_row : bfloat_product)(m, range);
+        if (one)
+            row_product(bfloat_panels, m, range);
+        else
+            bfloat_product(m, range);
         return;
     }
     uint32_t groups = CZ_BLOCK_COLUMNS / m->weights->group;
     const struct shape_functions *shape =
         &SHAPES[m->weights->width][groups - 1][m->weights->has_minimum];
-    if (m->rows == 1)
-        row_product(shape, m, range);
+    if (one)
+        row_product(shape->panels, m, range);
     else
         rows_product(shape, m, range);
 }
