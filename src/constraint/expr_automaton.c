@@ -244,15 +244,6 @@ unsigned cz_expr_classes(const struct cz_expr_store *store, cz_expr e, uint8_t o
     return classes.count;
 }
 
-cz_expr cz_expr_clamp(struct cz_expr_store *store, cz_expr e, uint32_t bytes)
-{
-    struct expr_node node = store->nodes[e];
-    if (node.kind != EXPR_REPEAT || node.a != CZ_EXPR_CHAR)
-        return e;
-    uint32_t minimum = node.b > bytes ? bytes + 1 : node.b;
-    return cz_expr_repeat(store, node.a, minimum, node.c >= bytes ? CZ_EXPR_UNBOUNDED : node.c);
-}
-
 uint32_t cz_expr_longest_text(const struct cz_expr_store *store, cz_expr e)
 {
     struct expr_node node = store->nodes[e];

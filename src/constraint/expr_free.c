@@ -182,3 +182,86 @@ unsigned cz_expr_freedoms(struct cz_expr_store *store, cz_expr e, struct cz_expr
         return 0;
     }
 }
+
+/* ---- Counters that are far from their ends ---- */
+
+enum { FAR = 1 << 20, BOUND_VISITS = 1000 };
+
+/* Upper bounds: of a shortest match, and of a shortest match of any residual that has one. FAR when
+ * the form does not show them. */
+struct bounds {
+    uint32_t shortest, residual;
+};
+
+static uint32_t at_most_far(uint64_t bytes)
+{
+    return bytes < FAR ? (uint32_t)bytes : FAR;
+}
+
+static struct bounds bounds_of(const struct cz_expr_store *store, cz_expr e, unsigned *visits)
+{
+    const struct expr_node *node = &store->nodes[e];
+    struct bounds a, b;
+    if (++*visits > BOUND_VISITS)
+        return (struct bounds){FAR, FAR};
+    switch (node->kind) {
+    case EXPR_EMPTY:
+    case EXPR_ANY:
+        return (struct bounds){0, 0};
+    case EXPR_SET:
+        return (struct bounds){1, 1};
+    case EXPR_CONCAT:
+        a = bounds_of(store, node->a, visits);
+        b = bounds_of(store, node->b, visits);
+        a.residual = at_most_far((uint64_t)a.residual + b.shortest);
+        return (struct bounds){at_most_far((uint64_t)a.shortest + b.shortest),
+                               a.residual > b.residual ? a.residual : b.residual};
+    case EXPR_REPEAT:
+        a = bounds_of(store, node->a, visits);
+        b.shortest = at_most_far((uint64_t)a.shortest * node->b);
+        return (struct bounds){b.shortest, at_most_far((uint64_t)a.residual + b.shortest)};
+    case EXPR_OR:
+        b = (struct bounds){FAR, 0};
+        for (uint32_t i = 0; i < node->b; i++) {
+            a = bounds_of(store, store->pool[node->a + i], visits);
+            b.shortest = a.shortest < b.shortest ? a.shortest : b.shortest;
+            b.residual = a.residual > b.residual ? a.residual : b.residual;
+        }
+        return b;
+    default:
+        return (struct bounds){FAR, FAR};
+    }
+}
+
+/* A maximum of characters beside something else can't be met within `bytes` bytes while what is left
+ * of the other part always ends soon enough. */
+static cz_expr clamp_maximum(struct cz_expr_store *store, struct expr_node list, uint32_t bytes)
+{
+    cz_expr counter = store->pool[list.a], other = store->pool[list.a + 1];
+    if (store->nodes[other].kind == EXPR_REPEAT && store->nodes[other].a == CZ_EXPR_CHAR) {
+        cz_expr swap = counter;
+        counter = other;
+        other = swap;
+    }
+    struct expr_node node = store->nodes[counter];
+    unsigned visits = 0;
+    if (node.kind != EXPR_REPEAT || node.a != CZ_EXPR_CHAR || node.b > 0 || node.c <= bytes ||
+        node.c == CZ_EXPR_UNBOUNDED)
+        return CZ_EXPR_NOTHING;
+    return bounds_of(store, other, &visits).residual <= node.c - bytes
+               ? cz_expr_and(store, CZ_EXPR_TEXT, other)
+               : (cz_expr)CZ_EXPR_NOTHING;
+}
+
+cz_expr cz_expr_clamp(struct cz_expr_store *store, cz_expr e, uint32_t bytes)
+{
+    struct expr_node node = store->nodes[e];
+    if (node.kind == EXPR_AND && node.b == 2) {
+        cz_expr clamped = clamp_maximum(store, node, bytes);
+        return clamped ? clamped : e;
+    }
+    if (node.kind != EXPR_REPEAT || node.a != CZ_EXPR_CHAR)
+        return e;
+    uint32_t minimum = node.b > bytes ? bytes + 1 : node.b;
+    return cz_expr_repeat(store, node.a, minimum, node.c >= bytes ? CZ_EXPR_UNBOUNDED : node.c);
+}

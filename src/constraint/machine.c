@@ -107,7 +107,8 @@ cloze_status cz_machine_create(struct cz_vocab *vocab, const struct cz_grammar_o
     machine->exprs = cz_expr_store_create();
     machine->numbers = cz_number_store_create(options->policy == CZ_POLICY_GENERATE);
     machine->walk_starts = calloc(vocab->longest + 3, sizeof *machine->walk_starts);
-    machine->scratch_words = calloc(vocab->words, sizeof *machine->scratch_words);
+    machine->scratch_words = calloc((size_t)vocab->words + vocab->words / 32 + 1,
+                                    sizeof *machine->scratch_words);
     if (!machine->exprs || !machine->numbers || !machine->walk_starts || !machine->scratch_words ||
         !start_tables(machine)) {
         cz_machine_free(machine);

@@ -376,7 +376,7 @@ struct cz_machine {
     uint32_t root_local, root_stack;
     struct cz_threads walk;  /* scratch of the mask walk */
     uint32_t *walk_starts;
-    uint32_t *scratch_words; /* [mask words] */
+    uint32_t *scratch_words; /* [mask words], and behind them a bit for each */
     size_t table_bytes;      /* transition tables */
 };
 

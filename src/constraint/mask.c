@@ -26,23 +26,23 @@ struct collection {
     struct cz_machine *machine;
     const struct cz_trie *trie; /* whose chains of equal tokens count */
     uint32_t ids[SPARSE_LIMIT];
-    uint32_t count;
+    uint32_t count; /* of ids, some perhaps twice; of bits it is known when all are there */
     bool dense;
     uint32_t *uncertain;
     uint32_t uncertain_count, uncertain_capacity;
 };
 
+static void add_bit(struct collection *found, uint32_t token)
+{
+    found->machine->scratch_words[token / 32] |= 1u << token % 32;
+}
+
 static void make_dense(struct collection *found)
 {
     struct cz_machine *machine = found->machine;
-    uint32_t listed = found->count;
     memset(machine->scratch_words, 0, machine->vocab->words * sizeof(uint32_t));
-    found->count = 0;
-    for (uint32_t i = 0; i < listed; i++) {
-        uint32_t *word = &machine->scratch_words[found->ids[i] / 32], bit = 1u << found->ids[i] % 32;
-        found->count += !(*word & bit);
-        *word |= bit;
-    }
+    for (uint32_t i = 0; i < found->count; i++)
+        add_bit(found, found->ids[i]);
     found->dense = true;
 }
 
@@ -54,16 +54,12 @@ static void add_token(struct collection *found, uint32_t token)
     }
     if (!found->dense)
         make_dense(found);
-    uint32_t *word = &found->machine->scratch_words[token / 32], bit = 1u << token % 32;
-    found->count += !(*word & bit);
-    *word |= bit;
+    add_bit(found, token);
 }
 
 static void remove_token(struct collection *found, uint32_t token)
 {
-    uint32_t *word = &found->machine->scratch_words[token / 32], bit = 1u << token % 32;
-    found->count -= (*word & bit) != 0;
-    *word &= ~bit;
+    found->machine->scratch_words[token / 32] &= ~(1u << token % 32);
 }
 
 static void add_chain(struct collection *found, uint32_t token)
@@ -82,10 +78,30 @@ static void add_uncertain(struct collection *found, uint32_t token)
     }
 }
 
-static void use_words(struct collection *found, const uint32_t *words, uint32_t count)
+static void use_words(struct collection *found, const uint32_t *words)
 {
     memcpy(found->machine->scratch_words, words, found->machine->vocab->words * sizeof *words);
     found->dense = true;
+}
+
+/* By way of bits, and bits that tell which words have any. */
+static void order_by_bits(struct collection *found)
+{
+    struct cz_machine *machine = found->machine;
+    uint32_t words = machine->vocab->words, count = 0;
+    uint32_t *filled = machine->scratch_words + words;
+    memset(filled, 0, (words / 32 + 1) * sizeof *filled);
+    make_dense(found);
+    found->dense = false;
+    for (uint32_t i = 0; i < found->count; i++)
+        filled[found->ids[i] / 1024] |= 1u << found->ids[i] / 32 % 32;
+    for (uint32_t f = 0; f <= words / 32; f++) {
+        for (uint32_t some = filled[f]; some; some &= some - 1) {
+            uint32_t w = f * 32 + (uint32_t)__builtin_ctz(some);
+            for (uint32_t bits = machine->scratch_words[w]; bits; bits &= bits - 1)
+                found->ids[count++] = w * 32 + (uint32_t)__builtin_ctz(bits);
+        }
+    }
     found->count = count;
 }
 
@@ -95,13 +111,7 @@ static void order_ids(struct collection *found)
     enum { FEW = 48 };
     uint32_t *ids = found->ids;
     if (found->count > FEW) {
-        make_dense(found);
-        found->dense = false;
-        found->count = 0;
-        for (uint32_t w = 0; w < found->machine->vocab->words; w++) {
-            for (uint32_t bits = found->machine->scratch_words[w]; bits; bits &= bits - 1)
-                ids[found->count++] = w * 32 + (uint32_t)__builtin_ctz(bits);
-        }
+        order_by_bits(found);
         return;
     }
     for (uint32_t i = 1; i < found->count; i++) {
@@ -123,19 +133,6 @@ static void sort_ids(struct collection *found)
     found->count = kept;
 }
 
-/* A copy of what was found, as bits or ascending ids. NULL without memory. */
-static uint32_t *copy_found(struct collection *found)
-{
-    if (!found->dense)
-        sort_ids(found);
-    size_t size = found->dense ? found->machine->vocab->words : found->count;
-    uint32_t *copy = malloc((size + 1) * sizeof *copy);
-    if (copy && size)
-        memcpy(copy, found->dense ? found->machine->scratch_words : found->ids,
-               size * sizeof *copy);
-    return copy;
-}
-
 /* Without a popcount instruction in the baseline, bits are summed in parallel: loops like this one
  * are vectorised. */
 uint32_t cz_mask_count(const uint32_t *words, uint32_t count)
@@ -149,6 +146,21 @@ uint32_t cz_mask_count(const uint32_t *words, uint32_t count)
         total += (word * 0x01010101u) >> 24;
     }
     return total;
+}
+
+/* A copy of what was found, as bits or ascending ids. NULL without memory. */
+static uint32_t *copy_found(struct collection *found)
+{
+    if (!found->dense)
+        sort_ids(found);
+    else
+        found->count = cz_mask_count(found->machine->scratch_words, found->machine->vocab->words);
+    size_t size = found->dense ? found->machine->vocab->words : found->count;
+    uint32_t *copy = malloc((size + 1) * sizeof *copy);
+    if (copy && size)
+        memcpy(copy, found->dense ? found->machine->scratch_words : found->ids,
+               size * sizeof *copy);
+    return copy;
 }
 
 /* ---- Freedom: text that needs not be walked ---- */
@@ -206,6 +218,28 @@ typedef void take_all_function(void *context, uint32_t node);
 
 enum { WORTH_ASKING = 4 }; /* nodes of a subtree */
 
+/* Steps the only thread there is where nothing but its local and gap change: *next is then what it
+ * becomes. false when it is to be stepped in full. */
+static inline bool step_plain(const struct cz_machine *machine, struct cz_thread at, uint8_t byte,
+                              struct cz_thread *next, bool *dead)
+{
+    const uint32_t *table = machine->locals[at.local].next;
+    uint32_t step = table ? table[byte] : 0;
+    if (step == 0 || (step & STEP_EFFECT) || at.marks)
+        return false;
+    *dead = step == STEP_DEAD;
+    if (step == STEP_GAP) {
+        uint32_t gap = cz_gap_step(machine, GAP_EDGE, 0, at.gap, byte);
+        *dead = gap == CZ_NO_GAP;
+        *next = (struct cz_thread){at.local, at.stack, 0, (uint16_t)gap};
+        return true;
+    }
+    if (at.gap && !*dead)
+        *dead = !cz_gap_done(machine, GAP_EDGE, 0, at.gap);
+    *next = (struct cz_thread){step, at.stack, 0, 0};
+    return true;
+}
+
 /* Walks the nodes below `top`, or at it and below, with these threads before it. Without take_all
  * every node is walked. */
 static void walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_t top, bool at_top,
@@ -229,28 +263,22 @@ static void walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_
     for (uint32_t i = top + !at_top; i < end;) {
         const struct cz_trie_node *node = &trie->nodes[i];
         uint32_t depth = node->depth - base, first = starts[depth];
-        bool plain = false; /* one thread went on to another local, nothing else happened */
-        bool all = false;
+        bool all = false, dead = false;
+        bool one = first - starts[depth - 1] == 1;
+        const struct cz_thread *from = &threads->items[starts[depth - 1]];
         threads->count = first;
-        for (uint32_t t = starts[depth - 1]; t < first; t++) {
-            struct cz_thread at = threads->items[t];
-            const uint32_t *table = machine->locals[at.local].next;
-            uint32_t step = table ? table[node->byte] : 0;
-            if (step == STEP_DEAD)
-                continue;
-            if (take_all && node->skip >= WORTH_ASKING && !at.marks &&
-                is_free(machine, trie, at.local, i)) {
-                all = true;
-                break;
-            }
-            if (step > STEP_GAP && !(step & STEP_EFFECT) && !at.marks && !at.gap &&
-                first - starts[depth - 1] == 1 && threads->count < threads->capacity) {
-                threads->items[threads->count++] = (struct cz_thread){step, at.stack, 0, 0};
-                plain = true;
-                continue;
-            }
-            cz_thread_step(machine, at, node->byte, NULL, threads, first);
+        if (take_all && node->skip >= WORTH_ASKING) {
+            for (uint32_t t = starts[depth - 1]; t < first && !all; t++)
+                all = !threads->items[t].marks &&
+                      is_free(machine, trie, threads->items[t].local, i);
         }
+        /* mostly one thread goes on to another local, and nothing else happens */
+        bool plain = one && !all && first < threads->capacity &&
+                     step_plain(machine, *from, node->byte, &threads->items[first], &dead);
+        if (plain)
+            threads->count += !dead;
+        for (uint32_t t = starts[depth - 1]; t < first && !all && !plain; t++)
+            cz_thread_step(machine, threads->items[t], node->byte, NULL, threads, first);
         if (all)
             take_all(context, i);
         if (all || threads->count == first) {
@@ -290,6 +318,8 @@ static void take_all_tokens(void *context, uint32_t node)
 {
     struct collection *found = context;
     const struct cz_trie_node *nodes = found->trie->nodes;
+    if (!found->dense && nodes[node].skip >= SPARSE_LIMIT)
+        make_dense(found);
     for (uint32_t i = node; i < node + nodes[node].skip; i++)
         add_chain(found, nodes[i].token);
 }
@@ -361,7 +391,7 @@ static uint32_t text_local(struct cz_machine *machine, cz_expr expr)
 static void split_text(struct splitting *splitting, uint32_t local)
 {
     const struct cz_vocab *vocab = splitting->found.machine->vocab;
-    use_words(&splitting->found, vocab->text_words, vocab->text_count);
+    use_words(&splitting->found, vocab->text_words);
     for (uint32_t i = 0; i < vocab->closing_count; i++)
         add_token(&splitting->found, vocab->closing[i]);
     split_walk(splitting, &vocab->escapes, local);
@@ -373,11 +403,10 @@ static void use_short_text(struct collection *found, uint32_t characters)
 {
     const struct cz_vocab *vocab = found->machine->vocab;
     if (characters <= CZ_VOCAB_SHORT) {
-        use_words(found, vocab->short_words[characters], 0);
-        found->count = cz_mask_count(found->machine->scratch_words, vocab->words);
+        use_words(found, vocab->short_words[characters]);
         return;
     }
-    use_words(found, vocab->text_words, vocab->text_count);
+    use_words(found, vocab->text_words);
     for (uint32_t i = vocab->long_count; i-- > 0 && vocab->long_sizes[i] > characters;)
         remove_token(found, vocab->long_ids[i]);
 }
@@ -458,7 +487,7 @@ static void split_new(struct splitting *splitting, uint32_t local)
     } else if (expr == CZ_EXPR_TEXT) {
         split_text(splitting, local);
     } else if (cz_expr_is_open(machine->exprs, expr)) {
-        use_words(&splitting->found, vocab->text_words, vocab->text_count);
+        use_words(&splitting->found, vocab->text_words);
         split_walk(splitting, &vocab->unsafe, local);
         splitting->split->unsafe = true;
     } else if (cz_expr_longest_text(machine->exprs, expr) != CZ_EXPR_UNBOUNDED) {
@@ -594,7 +623,7 @@ static struct cz_split *split_of(struct cz_machine *machine, uint32_t local)
 static void begin_with(struct collection *found, const struct cz_split *split)
 {
     if (split->words) {
-        use_words(found, split->words, split->count);
+        use_words(found, split->words);
     } else {
         found->count = split->count;
         if (split->count)
@@ -644,7 +673,7 @@ static bool redo_parts(struct collection *found, uint32_t local, uint32_t stack)
     const struct cz_mask_entry *base = cz_mask_of(machine, machine->splits[local].base, stack);
     if (!base || !base->words)
         return false;
-    use_words(found, base->words, base->count);
+    use_words(found, base->words);
     for (uint32_t i = 0; i < base->uncertain_count; i++) {
         if (cz_machine_grow(machine, (void **)&found->uncertain, found->uncertain_count,
                             &found->uncertain_capacity, sizeof *found->uncertain))
