@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
 """How far a model's logits are from float32, teacher-forced: Cloze, and llama.cpp on the same tokens.
 
-    python bench/quality.py MODEL.gguf --logits build/bench/cloze-logits \\
-        [--llama-perplexity llama-perplexity] [--text tests/data/quality.txt] [--json]
+    python bench/quality.py MODEL.gguf --logits build/check/bench/cloze-logits \\
+        [--llama-logits build/llama-logits] [--text tests/data/quality.txt] [--json]
 
 The reference is transformers in float32 with the dequantised weights of the same file (needs torch,
 transformers, gguf, accelerate). The text is cut in sequences of 512 tokens. Per program: positions,
 mean KL divergence from the reference in nats, share of positions with the same most likely token, and
-perplexity. llama-perplexity saves only the second half of each sequence, with logits below the
-maximum by more than 16 clipped; `second half` compares on those positions.
+perplexity. bench/llama_logits.c says how llama-logits is built.
 """
 import argparse
 import json
@@ -22,9 +21,6 @@ import torch
 import transformers
 
 LENGTH = 512
-FIRST = LENGTH // 2  # what llama-perplexity saves: positions FIRST .. LENGTH - 2
-
-
 SLICE = 64  # positions that are compared at a time
 
 
@@ -52,25 +48,6 @@ class Score:
                     perplexity=float(numpy.exp(self.nll / self.nll_count)))
 
 
-def llama_file(program, model, text, folder, threads):
-    path = pathlib.Path(folder) / "llama.logits"
-    subprocess.run([program, "-m", model, "-f", text, "-c", str(LENGTH), "-b", str(LENGTH), "-t",
-                    str(threads), "--kl-divergence-base", str(path)], check=True,
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    file = open(path, "rb")
-    assert file.read(8) == b"_logits_"
-    context, vocab, chunks = numpy.fromfile(file, "<i4", 3)
-    assert context == LENGTH
-    return file, vocab, numpy.fromfile(file, "<i4", chunks * LENGTH)
-
-
-def llama_rows(file, vocab, rows):
-    width = 2 * ((vocab + 1) // 2) + 4
-    raw = numpy.fromfile(file, "<u2", rows * width).reshape(rows, width)
-    head = raw[:, :4].copy().view("<f4")
-    return head[:, :1] * raw[:, 4:4 + vocab].astype("f8") + head[:, 1:2].astype("f8")
-
-
 def load(model):
     path = pathlib.Path(model)
     if path.is_dir():
@@ -88,46 +65,57 @@ def tokens_of(model, text):
                                  verbose=False)["input_ids"], "<i4")
 
 
-def ours_of(program, model, cache):
-    return subprocess.Popen([program, model, cache, str(LENGTH)], stdin=subprocess.PIPE,
-                            stdout=subprocess.PIPE)
+class Program:
+    """Reads sequences of token ids, writes the logits of every position."""
+
+    def __init__(self, *command):
+        self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE)
+
+    def send(self, tokens):
+        self.process.stdin.write(tokens.astype("<u4").tobytes())
+        self.process.stdin.flush()
+
+    def rows(self, vocab):
+        """The next SLICE positions."""
+        raw = self.process.stdout.read(SLICE * vocab * 4)
+        return log_softmax(numpy.frombuffer(raw, "<f4").reshape(SLICE, vocab).copy())
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def programs_of(options, folder):
+    programs = {"cloze": Program(options.logits, options.model, options.cache or folder, LENGTH)}
+    if options.llama_logits:
+        programs["llama.cpp"] = Program(options.llama_logits, options.model, LENGTH, options.threads)
+    return programs
 
 
 def compare(options, folder):
-    file = None
-    if options.llama_perplexity:
-        file, _, tokens = llama_file(options.llama_perplexity, options.model, options.text, folder,
-                                     options.threads)
-    else:
-        tokens = tokens_of(options.model, options.text)
+    tokens = tokens_of(options.model, options.text)
     tokens = tokens[:len(tokens) // LENGTH * LENGTH].reshape(-1, LENGTH)
     model = load(options.model).eval()
-    ours = ours_of(options.logits, options.model, options.cache or folder)
-    names = ["reference", "cloze", "cloze, second half"]
-    scores = {name: Score() for name in names + (["llama.cpp, second half"] if file else [])}
+    programs = programs_of(options, folder)
+    scores = {name: Score() for name in ["reference", *programs]}
     for chunk in tokens:
-        ours.stdin.write(chunk.astype("<u4").tobytes())
-        ours.stdin.flush()
+        for program in programs.values():
+            program.send(chunk)
         with torch.no_grad():
             reference = model(torch.from_numpy(chunk[None].astype("i8"))).logits[0]
         vocab = reference.shape[1]
         for first in range(0, LENGTH, SLICE):
             last = min(first + SLICE, LENGTH - 1)  # the last position has no following token
             exact = log_softmax(reference[first:last])
-            mine = numpy.frombuffer(ours.stdout.read(SLICE * vocab * 4), "<f4").copy()
-            mine = log_softmax(mine.reshape(SLICE, vocab)[:last - first])
             following = chunk[first + 1:last + 1]
             scores["reference"].add(exact, exact, following)
-            scores["cloze"].add(exact, mine, following)
-            if first >= FIRST:
-                scores["cloze, second half"].add(exact, mine, following)
-            if first >= FIRST and file:
-                scores["llama.cpp, second half"].add(
-                    exact, llama_rows(file, vocab, last - first), following)
-        print(f"{scores['cloze'].positions} positions: KL {scores['cloze'].result()['mean_kl']:.5f}",
-              file=sys.stderr)
-    ours.stdin.close()
-    ours.wait()
+            for name, program in programs.items():
+                scores[name].add(exact, program.rows(vocab)[:last - first], following)
+        print(", ".join(f"{name}: KL {score.result()['mean_kl']:.5f}" for name, score in
+                        scores.items()), file=sys.stderr)
+    for program in programs.values():
+        program.close()
     return {name: score.result() for name, score in scores.items()}
 
 
@@ -135,7 +123,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("model")
     parser.add_argument("--logits", required=True, help="the program cloze-logits")
-    parser.add_argument("--llama-perplexity")
+    parser.add_argument("--llama-logits", help="the program of bench/llama_logits.c")
     parser.add_argument("--text", default="tests/data/quality.txt")
     parser.add_argument("--cache", help="folder for packed models (default: a temporary one)")
     parser.add_argument("--threads", type=int, default=2)
