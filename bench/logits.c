@@ -4,7 +4,7 @@
  *     cloze-logits MODEL CACHE_FOLDER SEQUENCE_LENGTH <tokens >logits
  *
  * Reads u32 token ids, cuts them in sequences of SEQUENCE_LENGTH, runs each on its own and writes
- * the logits of every position as f32[vocab]. CLOZE_KV=int8 or f32 chooses another form of the KV
+ * the logits of every position as f32[vocab]. CLOZE_KV=bf16, int8 or f32 chooses another form of the KV
  * cache, CLOZE_QUANTIZE=q8, q4 or bf16 of the weights.
  */
 #include "engine/backend.h"
@@ -26,7 +26,9 @@ static enum cz_kv_type kv_type(void)
     const char *name = getenv("CLOZE_KV");
     if (name && strcmp(name, "int8") == 0)
         return CZ_KV_INT8;
-    return name && strcmp(name, "f32") == 0 ? CZ_KV_F32 : CZ_KV_BF16;
+    if (name && strcmp(name, "bf16") == 0)
+        return CZ_KV_BF16;
+    return name && strcmp(name, "f32") == 0 ? CZ_KV_F32 : CZ_KV_F16;
 }
 
 /* Rows first..first+count-1 of a sequence; their logits go to `out`. */

@@ -164,7 +164,7 @@ int main(int argc, char **argv)
                                              longest > MAX_SEQUENCES ? longest : MAX_SEQUENCES,
                                          .max_logits = MAX_SEQUENCES,
                                          .kv_blocks = count,
-                                         .kv_type = CZ_KV_BF16};
+                                         .kv_type = CZ_KV_F16};
     struct cloze_error error = {0};
     uint64_t start = cz_clock_ns();
     if (cz_cpu_backend_open(argv[1], argv[2], &options, &bench.backend, &error)) {

@@ -21,6 +21,13 @@ static bool read_size(const char *text, uint64_t *size)
     return *size > 0;
 }
 
+static enum cz_kv_type kv_type_of(const char *name)
+{
+    return strcmp(name, "int8") == 0   ? CZ_KV_INT8
+           : strcmp(name, "bf16") == 0 ? CZ_KV_BF16
+                                       : CZ_KV_F16;
+}
+
 cloze_status cz_engine_flags_read(struct cz_arguments *arguments,
                                   const struct cz_model_source *source,
                                   struct cz_engine_options *options, struct cloze_error *error)
@@ -30,8 +37,7 @@ cloze_status cz_engine_flags_read(struct cz_arguments *arguments,
     if (size && !read_size(size, &options->kv_bytes))
         return cz_fail_usage(arguments, error, "--kv-memory takes a size, such as 512M or 2G");
     options->cache_folder = source->store.cache;
-    options->kv_type =
-        strcmp(cz_flag_text(arguments, "kv-type"), "int8") == 0 ? CZ_KV_INT8 : CZ_KV_BF16;
+    options->kv_type = kv_type_of(cz_flag_text(arguments, "kv-type"));
     options->quantize = source->quantize;
     if (quantize)
         cz_quantize_of(quantize, &options->quantize);

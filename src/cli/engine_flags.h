@@ -15,8 +15,8 @@
              "(default: that of 8,192 tokens)"},                                                   \
     {.name = "kv-type",                                                                            \
      .kind = CZ_VALUE_CHOICE,                                                                      \
-     .value = "bf16|int8",                                                                         \
-     .fallback = "bf16",                                                                           \
+     .value = "f16|bf16|int8",                                                                     \
+     .fallback = "f16",                                                                            \
      .help = "how keys and values are kept; int8 holds nearly twice as many tokens, a little "     \
              "less exactly"},                                                                      \
     {.name = "quantize",                                                                           \

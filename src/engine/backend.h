@@ -48,7 +48,7 @@ struct cz_step {
     uint32_t logits_count;
 };
 
-enum cz_kv_type { CZ_KV_BF16, CZ_KV_INT8, CZ_KV_F32 };
+enum cz_kv_type { CZ_KV_F16, CZ_KV_BF16, CZ_KV_INT8, CZ_KV_F32 };
 
 /* How matrices are packed: as their files store them, or with fewer bits (8; 4, with 6 for embedding
  * and head), which never widens any, or all as bf16. */

@@ -208,7 +208,8 @@ static void rotate(const struct cz_cpu_backend *backend, enum cz_cpu_rope rope, 
 
 static enum cz_kv_form kv_form(const struct cz_cpu_backend *backend)
 {
-    static const enum cz_kv_form forms[] = {[CZ_KV_BF16] = CZ_KV_FORM_BF16,
+    static const enum cz_kv_form forms[] = {[CZ_KV_F16] = CZ_KV_FORM_F16,
+                                            [CZ_KV_BF16] = CZ_KV_FORM_BF16,
                                             [CZ_KV_INT8] = CZ_KV_FORM_INT8,
                                             [CZ_KV_F32] = CZ_KV_FORM_F32};
     return forms[backend->options.kv_type];

@@ -26,6 +26,8 @@ struct group {
 static inline lanes load_kv(enum cz_kv_form form, const unsigned char *array, size_t at)
 {
     switch (form) {
+    case CZ_KV_FORM_F16:
+        return lanes_load_half(array + at * 2);
     case CZ_KV_FORM_BF16:
         return lanes_load_bfloat(array + at * 2);
     case CZ_KV_FORM_INT8:
@@ -244,6 +246,9 @@ static void attend_chunk(const struct cz_attention *a, uint32_t chunk,
                          struct cz_attention_part *part)
 {
     switch (a->form) {
+    case CZ_KV_FORM_F16:
+        attend_form(a, CZ_KV_FORM_F16, chunk, part);
+        break;
     case CZ_KV_FORM_BF16:
         attend_form(a, CZ_KV_FORM_BF16, chunk, part);
         break;
@@ -294,17 +299,27 @@ static void attend_finish(const struct cz_attention_part *part, uint32_t count, 
                                   lanes_set(part->sum[v])));
 }
 
+/* 16 elements as they are kept, in `out`; returns the bytes of one. Not for int8. */
+static inline size_t narrow(enum cz_kv_form form, lanes x, unsigned char out[LANES * sizeof(float)])
+{
+    if (form == CZ_KV_FORM_F16)
+        lanes_store_half(out, lanes_min(lanes_max(x, lanes_set(-65504.0f)), lanes_set(65504.0f)));
+    else if (form == CZ_KV_FORM_BF16)
+        lanes_store_bfloat(out, x);
+    else
+        lanes_store((float *)(void *)out, x);
+    return cz_kv_element_bytes(form);
+}
+
 static void write_transposed(enum cz_kv_form form, uint32_t head_dim, unsigned char *keys,
                              uint32_t slot, const float *key)
 {
-    for (uint32_t d = 0; d < head_dim; d++) {
-        size_t at = (size_t)d * CZ_KV_POSITIONS + slot;
-        if (form == CZ_KV_FORM_BF16) {
-            uint16_t value = cz_float_to_bfloat(key[d]);
-            memcpy(keys + at * 2, &value, sizeof value);
-        } else {
-            memcpy(keys + at * 4, &key[d], sizeof *key);
-        }
+    for (uint32_t d = 0; d < head_dim; d += LANES) {
+        unsigned char kept[LANES * sizeof(float)];
+        size_t bytes = narrow(form, lanes_load(key + d), kept);
+        for (uint32_t i = 0; i < LANES; i++)
+            memcpy(keys + ((size_t)(d + i) * CZ_KV_POSITIONS + slot) * bytes, kept + i * bytes,
+                   bytes);
     }
 }
 
@@ -342,12 +357,9 @@ static void kv_write(enum cz_kv_form form, uint32_t head_dim, unsigned char *til
     }
     write_transposed(form, head_dim, tile, slot, key);
     for (uint32_t d = 0; d < head_dim; d += LANES) {
-        lanes v = lanes_load(value + d);
-        size_t at = (size_t)slot * head_dim + d;
-        if (form == CZ_KV_FORM_BF16)
-            lanes_store_bfloat(values + at * 2, v);
-        else
-            memcpy(values + at * 4, value + d, LANES * sizeof *value);
+        unsigned char kept[LANES * sizeof(float)];
+        size_t bytes = narrow(form, lanes_load(value + d), kept);
+        memcpy(values + ((size_t)slot * head_dim + d) * bytes, kept, LANES * bytes);
     }
 }
 

@@ -71,7 +71,8 @@ struct cz_matmul {
 /* ---- Keys and values ---- */
 
 enum { CZ_KV_POSITIONS = 32 /* in one block */ };
-enum cz_kv_form { CZ_KV_FORM_BF16, CZ_KV_FORM_INT8, CZ_KV_FORM_F32 };
+/* F16 saturates: keys and values beyond 65,504 are kept as that. */
+enum cz_kv_form { CZ_KV_FORM_F16, CZ_KV_FORM_BF16, CZ_KV_FORM_INT8, CZ_KV_FORM_F32 };
 
 /*
  * Keys and values of one block of 32 positions, one layer and one KV head ("tile"), in

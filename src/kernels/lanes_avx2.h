@@ -69,6 +69,18 @@ static inline void lanes_store_bfloat(void *at, lanes x)
     _mm256_storeu_si256(at, _mm256_permute4x64_epi64(packed, 0xd8));
 }
 
+static inline lanes lanes_load_half(const void *at)
+{
+    return (lanes){_mm256_cvtph_ps(_mm_loadu_si128(at)),
+                   _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)at + 1))};
+}
+
+static inline void lanes_store_half(void *at, lanes x)
+{
+    _mm_storeu_si128(at, _mm256_cvtps_ph(x.a, _MM_FROUND_TO_NEAREST_INT));
+    _mm_storeu_si128((__m128i *)at + 1, _mm256_cvtps_ph(x.b, _MM_FROUND_TO_NEAREST_INT));
+}
+
 static inline __m256 widen_int8(const void *at)
 {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(at)));

@@ -42,6 +42,16 @@ static inline void lanes_store_bfloat(void *at, lanes a)
     _mm256_storeu_si256(at, _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16)));
 }
 
+static inline lanes lanes_load_half(const void *at)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256(at));
+}
+
+static inline void lanes_store_half(void *at, lanes a)
+{
+    _mm256_storeu_si256(at, _mm512_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT));
+}
+
 static inline lanes lanes_load_int8(const void *at)
 {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(at)));

@@ -56,6 +56,21 @@ static inline void lanes_store_bfloat(void *at, lanes x)
     }
 }
 
+static inline lanes lanes_load_half(const void *at)
+{
+    lanes x;
+    EACH_VECTOR {
+        uint16x4_t half = vld1_u16((const uint16_t *)at + 4 * i);
+        x.v[i] = vcvt_f32_f16(vreinterpret_f16_u16(half));
+    }
+    return x;
+}
+
+static inline void lanes_store_half(void *at, lanes x)
+{
+    EACH_VECTOR vst1_u16((uint16_t *)at + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(x.v[i])));
+}
+
 static inline lanes lanes_load_int8(const void *at)
 {
     lanes x;

@@ -61,6 +61,26 @@ static inline void lanes_store_bfloat(void *at, lanes a)
     }
 }
 
+static inline lanes lanes_load_half(const void *at)
+{
+    lanes a;
+    EACH_LANE {
+        uint16_t value;
+        memcpy(&value, (const char *)at + i * 2, sizeof value);
+        a.x[i] = cz_half_to_float(value);
+    }
+    return a;
+}
+
+/* Numbers within the range of halves. */
+static inline void lanes_store_half(void *at, lanes a)
+{
+    EACH_LANE {
+        uint16_t value = cz_float_to_half(a.x[i]);
+        memcpy((char *)at + i * 2, &value, sizeof value);
+    }
+}
+
 static inline lanes lanes_load_int8(const void *at)
 {
     lanes a;

@@ -70,7 +70,7 @@ static inline float cz_cut_scale(float scale)
 
 static inline size_t cz_kv_element_bytes(enum cz_kv_form form)
 {
-    return form == CZ_KV_FORM_INT8 ? 1 : form == CZ_KV_FORM_BF16 ? 2 : 4;
+    return form == CZ_KV_FORM_INT8 ? 1 : form == CZ_KV_FORM_F32 ? 4 : 2;
 }
 
 static inline const unsigned char *cz_kv_values(enum cz_kv_form form, uint32_t head_dim,

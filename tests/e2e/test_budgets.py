@@ -49,6 +49,7 @@ def test_a_prompt_longer_than_the_context_is_refused(cloze, model):
 def test_kv_types_and_budgets_answer(cloze, model):
     plain = generate(cloze, model).stdout
     assert generate(cloze, model, "--kv-memory", "1M").stdout == plain
+    assert generate(cloze, model, "--kv-type", "bf16").stdout
     assert generate(cloze, model, "--kv-type", "int8", "--kv-memory", "0.5MiB").stdout
 
 

@@ -148,7 +148,7 @@ static void a_mixed_batch_gives_the_same_bits(void **state)
     read_reference("mistral-window", &reference);
     size_t vocab = reference.vocab, count = reference.tokens * vocab;
     float *alone = test_calloc(count, sizeof *alone), *mixed = test_calloc(count, sizeof *mixed);
-    struct cz_backend *backend = open_backend("mistral-window", 2, CZ_KV_BF16);
+    struct cz_backend *backend = open_backend("mistral-window", 2, CZ_KV_F16);
     run_sequence(backend, &reference, 0, MAX_TOKENS, alone);
     const uint32_t blocks[2][3] = {{9, 4, 7}, {5, 8, 6}};
     const struct cz_step_sequence sequences[2] = {{blocks[0], 3}, {blocks[1], 3}};
@@ -183,7 +183,7 @@ static void logits_of_allowed_ids_are_those_of_the_whole_head(void **state)
     (void)state;
     struct reference reference;
     read_reference("qwen2", &reference);
-    struct cz_backend *backend = open_backend("qwen2", 2, CZ_KV_BF16);
+    struct cz_backend *backend = open_backend("qwen2", 2, CZ_KV_F16);
     static const uint32_t ids[] = {3, 5, 47, 49};
     static const uint32_t few[] = {0x10008, 0}, many[] = {0xffffffff, 0x3ffdf};
     uint32_t blocks[] = {0, 1, 2}, many_ids[49];
@@ -221,8 +221,8 @@ static void smaller_kv_forms_stay_near(void **state)
     struct reference reference;
     read_reference("llama", &reference);
     float *out = test_calloc((size_t)reference.tokens * reference.vocab, sizeof *out);
-    const double most[] = {[CZ_KV_BF16] = 0.02, [CZ_KV_INT8] = 0.04};
-    for (int type = CZ_KV_BF16; type <= CZ_KV_INT8; type++) {
+    const double most[] = {[CZ_KV_F16] = 0.01, [CZ_KV_BF16] = 0.02, [CZ_KV_INT8] = 0.04};
+    for (int type = CZ_KV_F16; type <= CZ_KV_INT8; type++) {
         struct cz_backend *backend = open_backend("llama", 1, (enum cz_kv_type)type);
         run_sequence(backend, &reference, 0, MAX_TOKENS, out);
         double far = distance(&reference, out);
@@ -304,7 +304,7 @@ static void a_copied_block_continues_the_sequence(void **state)
     (void)state;
     struct reference reference;
     read_reference("llama", &reference);
-    struct cz_backend *backend = open_backend("llama", 1, CZ_KV_BF16);
+    struct cz_backend *backend = open_backend("llama", 1, CZ_KV_F16);
     float *whole = test_calloc((size_t)reference.tokens * reference.vocab, sizeof *whole);
     run_sequence(backend, &reference, 0, MAX_TOKENS, whole);
     /* positions 0..31 lie in block 2 and 32..63 in block 0 */
@@ -328,7 +328,7 @@ static void a_step_allocates_nothing(void **state)
     (void)state;
     struct reference reference;
     read_reference("llama", &reference);
-    struct cz_backend *backend = open_backend("llama", 2, CZ_KV_BF16);
+    struct cz_backend *backend = open_backend("llama", 2, CZ_KV_F16);
     float *out = test_calloc((size_t)reference.tokens * reference.vocab, sizeof *out);
     run_sequence(backend, &reference, 0, 40, out);
     struct mallinfo2 before = mallinfo2();
@@ -351,7 +351,7 @@ static void long_sequences_give_the_same_bits_on_any_number_of_threads(void **st
     for (uint32_t i = 0; i < LENGTH / CZ_KV_BLOCK; i++)
         blocks[i] = (i * 7) % (LENGTH / CZ_KV_BLOCK);
     for (int run = 0; run < 2; run++) {
-        struct cz_backend *backend = open_backend("llama", run ? 3 : 1, CZ_KV_BF16);
+        struct cz_backend *backend = open_backend("llama", run ? 3 : 1, CZ_KV_F16);
         struct cz_step_sequence sequence = {blocks, LENGTH / CZ_KV_BLOCK};
         for (uint32_t first = 0; first < LENGTH; first += 8) {
             struct cz_step_row rows[8];
@@ -371,7 +371,7 @@ static void long_sequences_give_the_same_bits_on_any_number_of_threads(void **st
 static void impossible_steps_are_refused(void **state)
 {
     (void)state;
-    struct cz_backend *backend = open_backend("llama", 1, CZ_KV_BF16);
+    struct cz_backend *backend = open_backend("llama", 1, CZ_KV_F16);
     const uint32_t blocks[] = {0, 1, 2, 3, 4}, outside[] = {BLOCKS};
     struct cz_step_sequence sequence = {blocks, 5};
     struct cz_step_row row = {50, 0, 0};

@@ -105,10 +105,11 @@ static void attention_is_softmax(void **state)
 {
     (void)state;
     static const double tolerance[] = {
-        [CZ_KV_FORM_BF16] = 1e-2, [CZ_KV_FORM_INT8] = 1.5e-2, [CZ_KV_FORM_F32] = 1e-5};
+        [CZ_KV_FORM_F16] = 2e-3, [CZ_KV_FORM_BF16] = 1e-2, [CZ_KV_FORM_INT8] = 1.5e-2,
+        [CZ_KV_FORM_F32] = 1e-5};
     static const uint32_t dims[] = {16, 48, 64, 128};
     const struct cz_kernels *kernels;
-    for (int form = 0; form < 3; form++)
+    for (int form = 0; form < 4; form++)
         for (size_t i = 0; i < 4; i++) {
             struct cache cache;
             cache_random(&cache, (enum cz_kv_form)form, dims[i]);
@@ -144,7 +145,7 @@ static void rows_and_tables_agree(void **state)
     float want[ROWS * HEADS * DIMS], got[ROWS * HEADS * DIMS];
     for (size_t i = 0; i < ROWS * HEADS * DIMS; i++)
         queries[i] = random_float();
-    for (int form = 0; form < 3; form++) {
+    for (int form = 0; form < 4; form++) {
         struct cache cache;
         cache_random(&cache, (enum cz_kv_form)form, DIMS);
         struct cz_attention a = attention_of(&cache, queries);
