@@ -146,8 +146,9 @@ static void make_classes(struct cz_machine *machine, struct cz_keyset *keyset)
         }
     }
     keyset->classes = CZ_ARENA_ARRAY(&machine->arena, cz_expr, count);
+    keyset->class_keys = CZ_ARENA_ARRAY(&machine->arena, cz_expr, count);
     keyset->class_bits = CZ_ARENA_ARRAY(&machine->arena, uint64_t, count);
-    if (!keyset->classes || !keyset->class_bits) {
+    if (!keyset->classes || !keyset->class_keys || !keyset->class_bits) {
         no_memory(machine);
         return;
     }
@@ -496,19 +497,32 @@ static bool try_key(struct cz_machine *machine, const struct cz_object *object, 
            try_member(machine, object, &member, index, witness);
 }
 
+/* A shortest undeclared key of a class, as an expression; CZ_EXPR_NOTHING when there is none left.
+ * Remembered where no such key was seen yet. */
+static cz_expr class_key(struct cz_machine *machine, const struct cz_object *object, uint32_t class)
+{
+    struct cz_keyset *keyset = machine->keysets[object->keyset];
+    struct cz_buffer text = {0};
+    cz_expr key = object->extra == CZ_EXPR_NOTHING ? keyset->class_keys[class] : CZ_EXPR_NOTHING;
+    if (key != CZ_EXPR_NOTHING)
+        return key;
+    if (cz_expr_shortest(machine->exprs, class_language(machine, object, class), &text))
+        key = cz_expr_literal(machine->exprs, cz_buffer_slice(&text));
+    if (object->extra == CZ_EXPR_NOTHING)
+        keyset->class_keys[class] = key;
+    cz_buffer_free(&text);
+    return key;
+}
+
 /* Tries one undeclared key of a class. */
 static bool try_class(struct cz_machine *machine, const struct cz_object *object, uint32_t class)
 {
     struct cz_member member = {UINT32_MAX, machine->keysets[object->keyset], class};
-    struct cz_buffer key = {0};
     struct cz_object with = *object;
-    bool found = cz_expr_shortest(machine->exprs, class_language(machine, object, class), &key);
-    with.extra = cz_expr_or(machine->exprs, with.extra,
-                            cz_expr_literal(machine->exprs, cz_buffer_slice(&key)));
+    cz_expr key = class_key(machine, object, class);
     uint32_t witness;
-    found = found && try_member(machine, &with, &member, 0, &witness);
-    cz_buffer_free(&key);
-    return found;
+    with.extra = cz_expr_or(machine->exprs, with.extra, key);
+    return key != CZ_EXPR_NOTHING && try_member(machine, &with, &member, 0, &witness);
 }
 
 /* Tries the members that may break what the leaf says of all. */

@@ -119,6 +119,15 @@ static struct formula_facts leaf_facts(const struct cz_machine *machine, const u
     return leaf;
 }
 
+static uint64_t conjunct_bits(const uint32_t *words, uint32_t count, cz_formula formula)
+{
+    const uint32_t *conjuncts = words[0] == FORMULA_AND ? words + 1 : &formula;
+    uint64_t bits = 0;
+    for (uint32_t i = 0; i < (words[0] == FORMULA_AND ? count - 1 : 1); i++)
+        bits |= 1ull << (conjuncts[i] * 0x9E3779B1u >> 26);
+    return bits;
+}
+
 static bool list_nullable(uint32_t kind, uint32_t nullable, uint32_t count)
 {
     switch (kind) {
@@ -173,6 +182,7 @@ static cz_formula add(struct cz_machine *machine, const uint32_t *words, uint32_
         const uint32_t *own = cz_intern_get(&machine->formulas, id);
         machine->formula_facts[id] = cz_formula_is_list(own[0]) ? list_facts(machine, own, count)
                                                                 : leaf_facts(machine, own);
+        machine->formula_facts[id].conjuncts = conjunct_bits(own, count, id);
     }
     return id;
 }
@@ -271,7 +281,8 @@ static bool covers(const struct cz_machine *machine, cz_formula weak, cz_formula
 {
     const uint32_t *conjuncts = &weak, *all = cz_formula_words(machine, strong) + 1;
     uint32_t count = 1, size = cz_formula_size(machine, strong) - 1;
-    if (cz_formula_kind(machine, strong) != FORMULA_AND)
+    if ((machine->formula_facts[weak].conjuncts & ~machine->formula_facts[strong].conjuncts) ||
+        cz_formula_kind(machine, strong) != FORMULA_AND)
         return false;
     if (cz_formula_kind(machine, weak) == FORMULA_AND) {
         conjuncts = cz_formula_words(machine, weak) + 1;

@@ -17,6 +17,7 @@ enum {
 /* What is known of a formula, worked out when it is made. */
 struct formula_facts {
     uint64_t wants, wants_opposite; /* see cz_formula_wants; of the formula and of its opposite */
+    uint64_t conjuncts;             /* a bit for each (several may share one), or for itself */
     uint32_t opposite;              /* + 1; 0 not known yet */
     uint32_t facts;
     uint32_t stamp, memo; /* of the last walk that came by: machine->formula_stamp */

@@ -318,17 +318,24 @@ static void split(struct cz_machine *machine, cz_formula formula, cz_value value
 static void expand_parts(struct cz_machine *machine, cz_formula list, cz_formula others,
                          cz_value value, struct cz_pairs *out)
 {
-    cz_formula sure = CZ_FORMULA_FALSE;
-    uint32_t size = cz_formula_size(machine, list);
+    uint32_t size = cz_formula_size(machine, list), sure = 0, stack[PARTS], *parts = stack;
+    if (size > PARTS && !(parts = malloc(size * sizeof *parts))) {
+        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        return;
+    }
     for (uint32_t i = 1; i < size && machine->failed == CLOZE_OK; i++) {
         cz_formula part = cz_formula_words(machine, list)[i];
         if (cz_formula_has(machine, part, FACT_PENDING))
             expand(machine, cz_formula_and(machine, others, part), value, out);
         else
-            sure = cz_formula_or(machine, sure, part);
+            parts[sure++] = part;
     }
-    if (sure != CZ_FORMULA_FALSE)
-        expand(machine, cz_formula_and(machine, others, sure), value, out);
+    if (sure) {
+        cz_formula rest = cz_formula_list(machine, FORMULA_OR, parts, sure);
+        expand(machine, cz_formula_and(machine, others, rest), value, out);
+    }
+    if (parts != stack)
+        free(parts);
 }
 
 /* The parts of a conjunction that leave no choice narrow the value; the rest of it is returned. */

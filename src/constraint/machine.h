@@ -244,6 +244,7 @@ struct cz_keyset {
     uint32_t class_count;
     cz_expr *classes; /* [class_count] disjoint key languages without the declared keys;
                          CZ_EXPR_NOTHING: not made yet */
+    cz_expr *class_keys;  /* [class_count] a shortest key of each; CZ_EXPR_NOTHING: not looked for */
     uint64_t *class_bits; /* [class_count] which patterns hold */
     uint32_t pattern_count;
     cz_expr *patterns;
