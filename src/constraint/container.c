@@ -552,9 +552,24 @@ static bool try_breaking(struct cz_machine *machine, const struct cz_object *obj
     return false;
 }
 
+/* Tries every member that may come. */
+static bool try_any(struct cz_machine *machine, const struct cz_object *object, uint32_t *witness)
+{
+    const struct cz_keyset *keyset = machine->keysets[object->keyset];
+    for (uint32_t c = 0; c < keyset->class_count && object->open; c++) {
+        if (try_class(machine, object, c))
+            return true;
+    }
+    for (uint32_t i = 0; i < keyset->count; i++) {
+        if (try_key(machine, object, keyset->keys[i], witness))
+            return true;
+    }
+    return false;
+}
+
 /* A conjunction of leaves, some of which want a member that breaks a rule. The order of members does
  * not matter for whether there are any: what is required is read first, then whatever may serve the
- * first such leaf. */
+ * first such leaf. Where it must only differ from constants, any member may. */
 static bool search_alive(struct cz_machine *machine, const struct cz_object *object,
                          uint32_t *witness)
 {
@@ -574,7 +589,8 @@ static bool search_alive(struct cz_machine *machine, const struct cz_object *obj
         return false;
     if (required != UINT32_MAX)
         return try_key(machine, object, required, witness);
-    return some != UINT32_MAX && try_breaking(machine, object, some, witness);
+    return some != UINT32_MAX ? try_breaking(machine, object, some, witness)
+                              : try_any(machine, object, witness);
 }
 
 struct attempt {

@@ -158,7 +158,7 @@ static struct formula_facts list_facts(const struct cz_machine *machine, const u
         all.wants = all.wants_opposite = sum(all.wants, all.wants_opposite);
         all.facts |= FACT_COUNTS;
     }
-    all.facts &= ~(uint32_t)FACT_NULLABLE;
+    all.facts &= ~(uint32_t)(FACT_NULLABLE | FACT_CONSTANT | FACT_DIFFERS);
     all.facts |= list_nullable(words[0], nullable, count - 1) ? FACT_NULLABLE : 0u;
     return all;
 }
@@ -543,6 +543,52 @@ static cz_formula opposite_list(struct cz_machine *machine, cz_formula formula, 
     return result;
 }
 
+/* None of some constants, all different, which are sorted here. A member that agrees with some of
+ * them leaves fewer and shorter ones, so that it is wanted less and less. */
+static cz_formula differs_from(struct cz_machine *machine, uint32_t *words, uint32_t count)
+{
+    uint64_t most = 0;
+    words[0] = FORMULA_NOTONE;
+    cz_words_sort(words + 1, count);
+    for (uint32_t i = 1; i <= count; i++) {
+        uint64_t wants = cz_formula_wants(machine, words[i]);
+        most = wants > most ? wants : most;
+    }
+    cz_formula result = add(machine, words, count + 1);
+    machine->formula_facts[result].facts |= FACT_DIFFERS | FACT_COUNTS;
+    machine->formula_facts[result].wants = most + 1;
+    return result;
+}
+
+cz_formula cz_formula_differs(struct cz_machine *machine, const cz_formula *constants,
+                              uint32_t count)
+{
+    uint32_t *words = malloc(((size_t)count + 1) * sizeof *words);
+    if (!words) {
+        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        return CZ_FORMULA_FALSE;
+    }
+    memcpy(words + 1, constants, count * sizeof *words);
+    cz_formula result = count ? differs_from(machine, words, count) : (cz_formula)CZ_FORMULA_TRUE;
+    free(words);
+    return result;
+}
+
+void cz_formula_mark_constant(struct cz_machine *machine, cz_formula formula)
+{
+    machine->formula_facts[formula].facts |= FACT_CONSTANT;
+}
+
+static bool are_constants(const struct cz_machine *machine, cz_formula list)
+{
+    uint32_t size = cz_formula_size(machine, list);
+    for (uint32_t i = 1; i < size; i++) {
+        if (!cz_formula_has(machine, cz_formula_words(machine, list)[i], FACT_CONSTANT))
+            return false;
+    }
+    return true;
+}
+
 static cz_formula opposite_one(struct cz_machine *machine, cz_formula formula)
 {
     uint32_t size = cz_formula_size(machine, formula), *words = malloc(size * sizeof *words);
@@ -554,6 +600,19 @@ static cz_formula opposite_one(struct cz_machine *machine, cz_formula formula)
     words[0] = words[0] == FORMULA_ONE ? FORMULA_NOTONE : FORMULA_ONE;
     cz_formula result = add(machine, words, size);
     free(words);
+    return result;
+}
+
+static cz_formula same_parts(struct cz_machine *machine, cz_formula list, uint32_t kind)
+{
+    uint32_t size = cz_formula_size(machine, list), *parts = malloc(size * sizeof *parts);
+    if (!parts) {
+        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        return CZ_FORMULA_FALSE;
+    }
+    memcpy(parts, cz_formula_words(machine, list) + 1, (size - 1) * sizeof *parts);
+    cz_formula result = and_or(machine, kind, parts, size - 1);
+    free(parts);
     return result;
 }
 
@@ -574,12 +633,18 @@ static cz_formula opposite_of(struct cz_machine *machine, cz_formula formula)
     case FORMULA_TRUE:
         return CZ_FORMULA_FALSE;
     case FORMULA_AND:
-        return opposite_list(machine, formula, FORMULA_OR);
+        return cz_formula_has(machine, formula, FACT_CONSTANT)
+                   ? cz_formula_differs(machine, &formula, 1)
+                   : opposite_list(machine, formula, FORMULA_OR);
     case FORMULA_OR:
-        return opposite_list(machine, formula, FORMULA_AND);
+        return are_constants(machine, formula)
+                   ? cz_formula_differs(machine, cz_formula_words(machine, formula) + 1, size - 1)
+                   : opposite_list(machine, formula, FORMULA_AND);
     case FORMULA_ONE:
     case FORMULA_NOTONE:
-        return opposite_one(machine, formula);
+        return cz_formula_has(machine, formula, FACT_DIFFERS)
+                   ? same_parts(machine, formula, FORMULA_OR)
+                   : opposite_one(machine, formula);
     case FORMULA_COUNT:
     case FORMULA_CONTAINS:
         return opposite_interval(machine, words);

@@ -100,6 +100,12 @@ static bool list_holds(const struct branch *branch, cz_formula list)
     }
 }
 
+static bool is_union(const struct cz_machine *machine, cz_formula formula)
+{
+    return cz_formula_is_list(cz_formula_kind(machine, formula)) &&
+           !cz_formula_has(machine, formula, FACT_DIFFERS);
+}
+
 /* The shortest list of alternatives in a conjunction; 0: there is none. */
 static uint32_t shortest_list(const struct cz_machine *machine, cz_formula formula)
 {
@@ -107,7 +113,7 @@ static uint32_t shortest_list(const struct cz_machine *machine, cz_formula formu
     for (uint32_t i = 1; i < size; i++) {
         cz_formula part = cz_formula_words(machine, formula)[i];
         uint32_t count = cz_formula_size(machine, part);
-        if (cz_formula_is_list(cz_formula_kind(machine, part)) && count < least) {
+        if (is_union(machine, part) && count < least) {
             shortest = i;
             least = count;
         }
@@ -120,7 +126,7 @@ bool cz_formula_branch(struct cz_machine *machine, cz_formula formula, cz_formul
 {
     struct branch branch = {machine, CZ_FORMULA_TRUE, test, context};
     uint32_t kind = cz_formula_kind(machine, formula);
-    if (!cz_formula_is_list(kind))
+    if (!is_union(machine, formula))
         return false;
     if (kind == FORMULA_AND) {
         uint32_t at = shortest_list(machine, formula);

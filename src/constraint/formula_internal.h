@@ -11,7 +11,9 @@ enum {
     FACT_BINDS = 2,           /* remembers items */
     FACT_PENDING = 4,         /* has FORMULA_WHEN in it */
     FACT_CLOSING = 8,         /* generation leaves undeclared keys out */
-    FACT_COUNTS = 16          /* see cz_formula_counts */
+    FACT_COUNTS = 16,         /* see cz_formula_counts */
+    FACT_CONSTANT = 32,       /* one single container meets it */
+    FACT_DIFFERS = 64         /* a NOTONE of different constants: it is none of them */
 };
 
 /* What is known of a formula, worked out when it is made. */
@@ -32,6 +34,9 @@ static inline bool cz_formula_has(const struct cz_machine *machine, cz_formula f
 /* Any kind of list. */
 cz_formula cz_formula_list(struct cz_machine *machine, uint32_t kind, const cz_formula *parts,
                            uint32_t count);
+/* None of these constants, which are all different. */
+cz_formula cz_formula_differs(struct cz_machine *machine, const cz_formula *constants,
+                              uint32_t count);
 /* A conjunction without the part at the index of its words. */
 cz_formula cz_formula_without(struct cz_machine *machine, cz_formula list, uint32_t index);
 /* `in` for a member whose value is one of `value`, `out` for another. */

@@ -148,6 +148,114 @@ static cz_formula replace_parts(struct walk *walk, cz_formula formula)
     return formula;
 }
 
+/* What a member makes of one constant: the rest of it, where the member has this value. */
+struct agreement {
+    cz_value value;
+    cz_formula rest;
+};
+
+static struct agreement read_constant(struct cz_machine *machine, cz_formula constant,
+                                      const struct cz_member *member)
+{
+    struct agreement all = {CZ_VALUE_ANY, CZ_FORMULA_TRUE};
+    bool list = cz_formula_kind(machine, constant) == FORMULA_AND;
+    uint32_t size = list ? cz_formula_size(machine, constant) : 1;
+    for (uint32_t i = list; i < size; i++) {
+        cz_formula leaf = list ? cz_formula_words(machine, constant)[i] : constant;
+        struct choice choice = read_leaf(machine, leaf, member);
+        all.rest = cz_formula_and(machine, all.rest, choice.in);
+        if (choice.out == CZ_FORMULA_FALSE)
+            all.value = cz_value_and(machine, all.value, choice.value);
+    }
+    cz_formula none = cz_formula_count(machine, 0, 0);
+    if (cz_formula_weaker(machine, none, all.rest))
+        all.rest = none; /* whatever else was said of members, there are none */
+    cz_formula_mark_constant(machine, all.rest);
+    return all;
+}
+
+static int compare_agreements(const void *x, const void *y)
+{
+    const struct agreement *a = x, *b = y;
+    if (a->value != b->value)
+        return (a->value > b->value) - (a->value < b->value);
+    return (a->rest > b->rest) - (a->rest < b->rest);
+}
+
+/* Agreements of one value become one, what differs from all their rests. */
+static uint32_t join_values(struct cz_machine *machine, struct agreement *all, uint32_t count)
+{
+    cz_formula *rests = malloc((count + 1) * sizeof *rests);
+    uint32_t kept = 0;
+    qsort(all, count, sizeof *all, compare_agreements);
+    for (uint32_t i = 0, next; i < count && rests; i = next) {
+        uint32_t several = 0;
+        for (next = i; next < count && all[next].value == all[i].value; next++)
+            rests[several++] = all[next].rest;
+        all[kept++] = (struct agreement){all[i].value,
+                                         cz_formula_differs(machine, rests, several)};
+    }
+    if (!rests)
+        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+    free(rests);
+    return kept;
+}
+
+/* Agreements of one rest become one: the first keeps the values of all, the others have none. */
+static void join_rests(struct cz_machine *machine, struct agreement *all, uint32_t count)
+{
+    cz_value *values = malloc((count + 1) * sizeof *values);
+    for (uint32_t i = 0; i < count && values; i++) {
+        uint32_t several = 0;
+        for (uint32_t j = i; j < count && all[i].value != CZ_VALUE_NONE; j++) {
+            if (all[j].rest != all[i].rest || all[j].value == CZ_VALUE_NONE)
+                continue;
+            values[several++] = all[j].value;
+            all[j].value = CZ_VALUE_NONE;
+        }
+        if (several)
+            all[i].value = cz_value_any_of(machine, values, several);
+    }
+    if (!values)
+        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+    free(values);
+}
+
+/* What remains of constants by the member's value; those that it does not agree with can't come any
+ * more. Owned by the caller, NULL without memory. */
+static struct agreement *read_differs(struct cz_machine *machine, cz_formula formula,
+                                      const struct cz_member *member, uint32_t *count)
+{
+    uint32_t size = cz_formula_size(machine, formula);
+    struct agreement *all = malloc(size * sizeof *all);
+    *count = 0;
+    if (!all) {
+        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        return NULL;
+    }
+    for (uint32_t i = 1; i < size && cz_machine_burn(machine, 1); i++) {
+        all[*count] = read_constant(machine, cz_formula_words(machine, formula)[i], member);
+        *count += all[*count].rest != CZ_FORMULA_FALSE && all[*count].value != CZ_VALUE_NONE;
+    }
+    *count = join_values(machine, all, *count);
+    join_rests(machine, all, *count);
+    return all;
+}
+
+/* As conditions, one in the other. */
+static cz_formula replace_differs(struct walk *walk, cz_formula formula)
+{
+    uint32_t count;
+    struct agreement *all = read_differs(walk->machine, formula, walk->member, &count);
+    cz_formula result = CZ_FORMULA_TRUE;
+    for (uint32_t i = 0; i < count; i++) {
+        if (all[i].value != CZ_VALUE_NONE)
+            result = cz_formula_when(walk->machine, all[i].value, all[i].rest, result);
+    }
+    free(all);
+    return result;
+}
+
 static cz_formula replace(struct walk *walk, cz_formula formula)
 {
     struct cz_machine *machine = walk->machine;
@@ -155,6 +263,8 @@ static cz_formula replace(struct walk *walk, cz_formula formula)
         return formula;
     if (!cz_formula_is_list(cz_formula_kind(machine, formula)))
         return walk->leaf(walk, formula);
+    if (cz_formula_has(machine, formula, FACT_DIFFERS))
+        return replace_differs(walk, formula);
     if (machine->formula_facts[formula].stamp == walk->stamp)
         return machine->formula_facts[formula].memo;
     if (!cz_machine_burn(machine, 1 + cz_formula_size(machine, formula) / BURN))
@@ -434,17 +544,66 @@ static cz_formula read_and(struct walk *walk, cz_formula formula, cz_value *valu
     return formula;
 }
 
+/* What only has to differ from constants, taken out of a conjunction; FALSE: there is no such. */
+static cz_formula take_differing(struct cz_machine *machine, cz_formula *formula)
+{
+    cz_formula whole = *formula;
+    uint32_t size = cz_formula_size(machine, whole);
+    if (cz_formula_has(machine, whole, FACT_DIFFERS)) {
+        *formula = CZ_FORMULA_TRUE;
+        return whole;
+    }
+    for (uint32_t i = 1; i < size && cz_formula_kind(machine, whole) == FORMULA_AND; i++) {
+        cz_formula part = cz_formula_words(machine, whole)[i];
+        if (cz_formula_has(machine, part, FACT_DIFFERS)) {
+            *formula = cz_formula_without(machine, whole, i);
+            return part;
+        }
+    }
+    return CZ_FORMULA_FALSE;
+}
+
+/* The agreements exclude each other, so that each is a way to read the member, and any other value
+ * is one. */
+static void expand_differs(struct cz_machine *machine, cz_formula formula, cz_value value,
+                           const struct agreement *all, uint32_t count, struct cz_pairs *out)
+{
+    cz_value *values = malloc((count + 1) * sizeof *values);
+    uint32_t several = 0;
+    for (uint32_t i = 0; i < count && values; i++) {
+        if (all[i].value != CZ_VALUE_NONE)
+            values[several++] = all[i].value;
+    }
+    cz_value known = values ? cz_value_any_of(machine, values, several) : (cz_value)CZ_VALUE_NONE;
+    take_side(machine, formula, value, cz_value_not(machine, known), out);
+    for (uint32_t i = 0; i < count; i++) {
+        if (all[i].value != CZ_VALUE_NONE)
+            take_side(machine, cz_formula_and(machine, formula, all[i].rest), value, all[i].value,
+                      out);
+    }
+    free(values);
+}
+
 void cz_formula_member(struct cz_machine *machine, cz_formula formula,
                        const struct cz_member *member, struct cz_pairs *out)
 {
-    struct walk walk = {.machine = machine, .leaf = read_one, .member = member,
-                        .stamp = ++machine->formula_stamp};
+    struct walk walk = {.machine = machine, .leaf = read_one, .member = member};
     cz_value value = CZ_VALUE_ANY;
+    uint32_t count = 0;
+    struct agreement *differs = NULL;
     if (!cz_machine_burn(machine, 1 + cz_formula_size(machine, formula) / BURN))
         return;
+    cz_formula differing = take_differing(machine, &formula);
+    if (differing != CZ_FORMULA_FALSE)
+        differs = read_differs(machine, differing, member, &count);
+    walk.stamp = ++machine->formula_stamp;
     formula = cz_formula_kind(machine, formula) == FORMULA_AND ? read_and(&walk, formula, &value)
                                                                : replace(&walk, formula);
-    expand(machine, formula, value, out);
+    if (differs)
+        expand_differs(machine, formula, value, differs, count, out);
+    else
+        expand(machine, formula, value, out);
+    free(differs);
 }
 
 void cz_formula_item(struct cz_machine *machine, cz_formula formula, struct cz_pairs *out)

@@ -119,7 +119,7 @@ cloze_status cz_machine_create(struct cz_vocab *vocab, const struct cz_grammar_o
 }
 
 /* The tables and the single arrays that a machine owns, for freeing and for measuring. */
-enum { TABLES = 10, ARRAYS = 22 };
+enum { TABLES = 11, ARRAYS = 23 };
 
 static void list_owned(struct cz_machine *machine, struct cz_intern *tables[TABLES],
                        void *arrays[ARRAYS])
@@ -127,14 +127,14 @@ static void list_owned(struct cz_machine *machine, struct cz_intern *tables[TABL
     struct cz_intern *all_tables[TABLES] = {
         &machine->values,  &machine->formulas,   &machine->objects,    &machine->bits,
         &machine->arrays,  &machine->targets,    &machine->local_keys, &machine->stack_keys,
-        &machine->mask_keys, &machine->effect_keys};
+        &machine->mask_keys, &machine->effect_keys, &machine->constants};
     void *all_arrays[ARRAYS] = {
         machine->keys,         machine->value_facts,   machine->typed,        machine->formula_facts,
         machine->props,        machine->items,         machine->object_facts, machine->keysets,
         machine->keyset_of,    machine->array_facts,   machine->locals,       machine->effects,
         machine->alternatives, machine->pushes,        machine->stacks,       machine->masks,
         machine->splits,       machine->array_targets, machine->walk.items,   machine->walk_starts,
-        machine->scratch_words, machine->freedoms};
+        machine->scratch_words, machine->freedoms, machine->constant_values};
     memcpy(tables, all_tables, sizeof all_tables);
     memcpy(arrays, all_arrays, sizeof all_arrays);
 }

@@ -323,6 +323,10 @@ struct cz_machine {
     uint32_t depth, cycle_depth;
     uint32_t finish_depth, finish_steps;
 
+    struct cz_intern constants;   /* arrays and objects; words: see value.c */
+    cz_value *constant_values;    /* [constants.count] */
+    uint32_t constant_capacity;
+
     struct cz_intern formulas;
     struct formula_facts *formula_facts;
     uint32_t formula_facts_capacity;
@@ -399,6 +403,8 @@ bool cz_machine_grow(struct cz_machine *machine, void **items, uint32_t count, u
 cz_value cz_value_typed(struct cz_machine *machine, const struct cz_typed *typed);
 cz_value cz_value_schema(struct cz_machine *machine, uint32_t schema);
 cz_value cz_value_and(struct cz_machine *machine, cz_value a, cz_value b);
+/* One of several, none of which is a union itself. */
+cz_value cz_value_any_of(struct cz_machine *machine, const cz_value *values, uint32_t count);
 cz_value cz_value_or(struct cz_machine *machine, cz_value a, cz_value b);
 cz_value cz_value_not(struct cz_machine *machine, cz_value a);
 cz_value cz_value_constant(struct cz_machine *machine, const struct cz_json *json);
@@ -458,6 +464,8 @@ bool cz_formula_weaker(const struct cz_machine *machine, cz_formula weak, cz_for
 typedef bool cz_formula_test(struct cz_machine *machine, cz_formula formula, void *context);
 bool cz_formula_branch(struct cz_machine *machine, cz_formula formula, cz_formula_test *test,
                        void *context, bool *result);
+/* Tells that one single array or object meets the formula; equal ones must have one name. */
+void cz_formula_mark_constant(struct cz_machine *machine, cz_formula formula);
 /* Replaces UNIQUE and REPEAT atoms by ones that remember this value too. */
 cz_formula cz_formula_bind(struct cz_machine *machine, cz_formula formula, cz_value value);
 /* ... by ones that remember nothing; by what they are once an item came again. */

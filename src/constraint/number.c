@@ -335,9 +335,20 @@ cz_numbers cz_numbers_below(struct cz_number_store *store, struct cz_slice bound
     return add_bounded(store, bound, 2, open);
 }
 
+/* Equal numbers have one set. */
 cz_numbers cz_numbers_equal(struct cz_number_store *store, struct cz_slice value)
 {
-    return add_bounded(store, value, 3, false);
+    struct decimal decimal;
+    struct cell cell = EVERYTHING;
+    if (!parse_decimal(store, value, &decimal))
+        return store->limited ? fail(store, CLOZE_UNSUPPORTED) : CZ_NUMBERS_NONE;
+    uint32_t id = decimal_intern(store, &decimal);
+    if (store->failed != CLOZE_OK)
+        return CZ_NUMBERS_NONE;
+    cell.low = cell.high = id;
+    if (!store->decimals[id].equal)
+        store->decimals[id].equal = add_set(store, &cell, 1);
+    return store->decimals[id].equal;
 }
 
 cz_numbers cz_numbers_multiple(struct cz_number_store *store, struct cz_slice step)
@@ -395,6 +406,26 @@ static cz_numbers finish_list(struct cz_number_store *store, struct cell_list *l
     return set;
 }
 
+/* The cells stand in ascending order and have at most their ends in common. */
+static bool in_order(const struct cz_number_store *store, struct number_set set)
+{
+    const struct cell *cells = store->cells + set.first;
+    for (uint32_t i = 1; i < set.count; i++) {
+        if (cells[i - 1].high == NO_BOUND || cells[i].low == NO_BOUND ||
+            bound_order(store, cells[i - 1].high, cells[i].low) > 0)
+            return false;
+    }
+    return true;
+}
+
+/* The cell lies below the other one. */
+static bool lies_below(const struct cz_number_store *store, const struct cell *cell,
+                       const struct cell *other)
+{
+    return cell->high != NO_BOUND && other->low != NO_BOUND &&
+           bound_order(store, cell->high, other->low) < 0;
+}
+
 cz_numbers cz_numbers_and(struct cz_number_store *store, cz_numbers a, cz_numbers b)
 {
     struct cell_list list = {0};
@@ -403,14 +434,20 @@ cz_numbers cz_numbers_and(struct cz_number_store *store, cz_numbers a, cz_number
     if (a == CZ_NUMBERS_ALL || b == CZ_NUMBERS_NONE)
         return b;
     struct number_set x = store->sets[a], y = store->sets[b];
-    if (store->limited && (uint64_t)x.count * y.count > CZ_NUMBERS_CELLS * 64)
+    bool ordered = in_order(store, x) && in_order(store, y);
+    uint32_t begin = 0; /* those of y below the cell at hand, where both are in order */
+    if (store->limited && !ordered && (uint64_t)x.count * y.count > CZ_NUMBERS_CELLS * 64)
         return fail(store, CLOZE_LIMIT);
     for (uint32_t i = 0; i < x.count; i++) {
-        for (uint32_t j = 0; j < y.count; j++) {
+        const struct cell *cell = &store->cells[x.first + i];
+        while (ordered && begin < y.count && lies_below(store, &store->cells[y.first + begin], cell))
+            begin++;
+        for (uint32_t j = begin; j < y.count; j++) {
             struct cell both;
             bool empty;
-            if (!cell_and(store, store->cells[x.first + i], store->cells[y.first + j], &both,
-                          &empty)) {
+            if (ordered && lies_below(store, cell, &store->cells[y.first + j]))
+                break;
+            if (!cell_and(store, *cell, store->cells[y.first + j], &both, &empty)) {
                 free(list.cells);
                 return fail(store, CLOZE_UNSUPPORTED);
             }
@@ -421,7 +458,34 @@ cz_numbers cz_numbers_and(struct cz_number_store *store, cz_numbers a, cz_number
     return finish_list(store, &list);
 }
 
-/* Both sorted out for the common case: two sets of points or rays just stand side by side. */
+static bool is_point(const struct cell *cell)
+{
+    return cell->low != NO_BOUND && cell->low == cell->high && !cell->low_open &&
+           !cell->high_open && !cell->excluded_count;
+}
+
+static int compare_points(const void *a, const void *b, void *store)
+{
+    return bound_order(store, ((const struct cell *)a)->low, ((const struct cell *)b)->low);
+}
+
+/* Single numbers in ascending order; any other list stays as it is. */
+static void order_points(struct cz_number_store *store, struct cell_list *list)
+{
+    uint32_t points = 0, kept = 0;
+    while (points < list->count && is_point(&list->cells[points]))
+        points++;
+    if (points < list->count)
+        return;
+    qsort_r(list->cells, list->count, sizeof *list->cells, compare_points, store);
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (!kept || list->cells[kept - 1].low != list->cells[i].low)
+            list->cells[kept++] = list->cells[i];
+    }
+    list->count = kept;
+}
+
+/* Two sets of single numbers or rays just stand side by side. */
 cz_numbers cz_numbers_or(struct cz_number_store *store, cz_numbers a, cz_numbers b)
 {
     struct cell_list list = {0};
@@ -437,6 +501,7 @@ cz_numbers cz_numbers_or(struct cz_number_store *store, cz_numbers a, cz_numbers
                 break;
         }
     }
+    order_points(store, &list);
     return finish_list(store, &list);
 }
 
@@ -485,36 +550,25 @@ cz_numbers cz_numbers_among(struct cz_number_store *store, const struct cz_slice
     return finish_list(store, &list);
 }
 
-static bool is_point(const struct cell *cell)
-{
-    return cell->low != NO_BOUND && cell->low == cell->high && !cell->low_open &&
-           !cell->high_open && !cell->excluded_count;
-}
-
-static int compare_points(const void *a, const void *b, void *store)
-{
-    return bound_order(store, ((const struct cell *)a)->low, ((const struct cell *)b)->low);
-}
-
 /* What lies between single numbers. */
 static cz_numbers between_points(struct cz_number_store *store, struct number_set set)
 {
     struct cell_list list = {0};
-    struct cell part = EVERYTHING, *points = malloc(set.count * sizeof *points);
-    if (!points)
-        return fail(store, CLOZE_MEMORY);
-    memcpy(points, store->cells + set.first, set.count * sizeof *points);
-    qsort_r(points, set.count, sizeof *points, compare_points, store);
+    struct cell_list points = {0};
+    struct cell part = EVERYTHING;
     for (uint32_t i = 0; i < set.count; i++) {
-        if (i > 0 && points[i].low == points[i - 1].low)
-            continue;
-        part.high = points[i].low, part.high_open = true;
+        struct cell cell = store->cells[set.first + i];
+        list_add(store, &points, &cell);
+    }
+    order_points(store, &points);
+    for (uint32_t i = 0; i < points.count; i++) {
+        part.high = points.cells[i].low, part.high_open = true;
         list_add(store, &list, &part);
         part.low = part.high, part.low_open = true;
     }
     part.high = NO_BOUND, part.high_open = false;
     list_add(store, &list, &part);
-    free(points);
+    free(points.cells);
     return finish_list(store, &list);
 }
 

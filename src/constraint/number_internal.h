@@ -15,6 +15,7 @@ struct decimal {
     uint32_t count;
     int32_t point;
     const char *digits; /* [count], in the store's arena */
+    cz_numbers equal;   /* the set of this number alone; NONE: not made yet */
 };
 
 /* Multiples are integers at 10^-places: multipleOf 0.25 is multiple 25, places 2. */

@@ -153,6 +153,26 @@ cz_value cz_value_or(struct cz_machine *machine, cz_value a, cz_value b)
     return a == CZ_VALUE_NONE || b == CZ_VALUE_ANY ? b : combine(machine, VALUE_OR, a, b);
 }
 
+cz_value cz_value_any_of(struct cz_machine *machine, const cz_value *values, uint32_t count)
+{
+    uint32_t *words = malloc(((size_t)count + 1) * sizeof *words), kept = 1;
+    cz_value result = CZ_VALUE_NONE;
+    if (!words) {
+        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        return result;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        words[kept] = values[i];
+        kept += values[i] != CZ_VALUE_NONE;
+    }
+    words[0] = VALUE_OR;
+    cz_words_sort(words + 1, kept - 1);
+    if (kept > 1)
+        result = kept == 2 ? words[1] : add(machine, words, kept);
+    free(words);
+    return result;
+}
+
 /* TEXT is the whole of what a string can be, so intersecting with it changes nothing. */
 static cz_expr string_and(struct cz_machine *machine, cz_expr a, cz_expr b)
 {
@@ -196,17 +216,19 @@ struct cz_typed cz_typed_not(struct cz_machine *machine, struct cz_typed a)
                              cz_formula_not(machine, a.object)};
 }
 
-static struct cz_typed expand_list(struct cz_machine *machine, cz_value value, uint32_t kind)
+/* By halves: each set on the way is a new one, as large as all its parts. */
+static struct cz_typed expand_parts(struct cz_machine *machine, cz_value value, uint32_t kind,
+                                    uint32_t from, uint32_t to)
 {
-    struct cz_typed result = kind == VALUE_AND ? CZ_TYPED_ANY : CZ_TYPED_NONE;
-    uint32_t size = cz_intern_size(&machine->values, value);
-    for (uint32_t i = 1; i < size && machine->failed == CLOZE_OK; i++) {
-        struct cz_typed part =
-            cz_value_expand(machine, cz_intern_get(&machine->values, value)[i]);
-        result = kind == VALUE_AND ? cz_typed_and(machine, result, part)
-                                   : cz_typed_or(machine, result, part);
-    }
-    return result;
+    if (machine->failed != CLOZE_OK)
+        return CZ_TYPED_NONE;
+    if (to - from == 1)
+        return cz_value_expand(machine, cz_intern_get(&machine->values, value)[from]);
+    uint32_t middle = from + (to - from) / 2;
+    struct cz_typed first = expand_parts(machine, value, kind, from, middle);
+    struct cz_typed second = expand_parts(machine, value, kind, middle, to);
+    return kind == VALUE_AND ? cz_typed_and(machine, first, second)
+                             : cz_typed_or(machine, first, second);
 }
 
 static struct cz_typed expand_new(struct cz_machine *machine, cz_value value)
@@ -224,7 +246,7 @@ static struct cz_typed expand_new(struct cz_machine *machine, cz_value value)
     case VALUE_NOT:
         return cz_typed_not(machine, cz_value_expand(machine, words[1]));
     default:
-        return expand_list(machine, value, words[0]);
+        return expand_parts(machine, value, words[0], 1, cz_intern_size(&machine->values, value));
     }
 }
 
@@ -309,44 +331,110 @@ bool cz_value_alive(struct cz_machine *machine, cz_value value)
     return alive;
 }
 
-static cz_value constant_array(struct cz_machine *machine, const struct cz_json *json)
+/* Equal containers have one name: `words` are their parts in one order. */
+static cz_value known_constant(struct cz_machine *machine, const uint32_t *words, uint32_t count,
+                               cz_value (*make)(struct cz_machine *machine, const uint32_t *words,
+                                                uint32_t count))
 {
-    struct cz_items items = {.count = json->count, .rest = CZ_VALUE_ANY};
-    items.prefix = calloc(json->count + 1, sizeof *items.prefix);
+    bool added;
+    uint32_t id = cz_intern_add(&machine->constants, words, count, &added);
+    if (id == UINT32_MAX ||
+        !cz_machine_grow(machine, (void **)&machine->constant_values, id,
+                         &machine->constant_capacity, sizeof *machine->constant_values)) {
+        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        return CZ_VALUE_NONE;
+    }
+    if (added)
+        machine->constant_values[id] = make(machine, words, count);
+    return machine->constant_values[id];
+}
+
+/* words: CZ_JSON_ARRAY, the items */
+static cz_value make_array(struct cz_machine *machine, const uint32_t *words, uint32_t count)
+{
+    struct cz_items items = {.count = count - 1, .rest = CZ_VALUE_ANY};
+    struct cz_typed typed = CZ_TYPED_NONE;
+    items.prefix = calloc(count, sizeof *items.prefix);
     if (!items.prefix)
         return CZ_VALUE_NONE;
-    uint32_t i = 0;
-    CZ_JSON_EACH(item, json)
-        items.prefix[i++] = cz_value_constant(machine, item);
-    struct cz_typed typed = CZ_TYPED_NONE;
-    typed.array = cz_formula_and(machine, cz_formula_count(machine, json->count, json->count),
+    memcpy(items.prefix, words + 1, (count - 1) * sizeof *items.prefix);
+    typed.array = cz_formula_and(machine, cz_formula_count(machine, count - 1, count - 1),
                                  cz_formula_items(machine, cz_items_add(machine, &items), 0));
+    cz_formula_mark_constant(machine, typed.array);
     free(items.prefix);
     return cz_value_typed(machine, &typed);
 }
 
-static cz_value constant_object(struct cz_machine *machine, const struct cz_json *json)
+static cz_value constant_array(struct cz_machine *machine, const struct cz_json *json)
 {
-    struct cz_props props = {.named_count = json->count, .other = CZ_VALUE_NONE};
-    props.keys = calloc(json->count + 1, sizeof *props.keys);
-    props.values = calloc(json->count + 1, sizeof *props.values);
-    struct cz_typed typed = CZ_TYPED_NONE;
-    typed.object = cz_formula_count(machine, json->count, json->count);
-    uint32_t i = 0;
-    if (props.keys && props.values) {
-        CZ_JSON_EACH(member, json) {
-            props.keys[i] = cz_machine_key(machine, cz_json_key(member));
-            props.values[i] = cz_value_constant(machine, member);
-            typed.object = cz_formula_and(
-                machine, typed.object,
-                cz_formula_atom(machine, FORMULA_REQUIRE, props.keys[i++], 0, 0));
+    uint32_t *words = malloc((json->count + 1) * sizeof *words), count = 1;
+    cz_value result = CZ_VALUE_NONE;
+    bool good = words != NULL;
+    if (good) {
+        words[0] = CZ_JSON_ARRAY;
+        CZ_JSON_EACH(item, json)
+        {
+            words[count] = cz_value_constant(machine, item);
+            good &= words[count++] != CZ_VALUE_NONE;
         }
+    }
+    if (good)
+        result = known_constant(machine, words, count, make_array);
+    free(words);
+    return result;
+}
+
+/* words: CZ_JSON_OBJECT, key and value of each member, by key */
+static cz_value make_object(struct cz_machine *machine, const uint32_t *words, uint32_t count)
+{
+    uint32_t members = count / 2;
+    struct cz_props props = {.named_count = members, .other = CZ_VALUE_NONE};
+    struct cz_typed typed = CZ_TYPED_NONE;
+    props.keys = calloc(members + 1, sizeof *props.keys);
+    props.values = calloc(members + 1, sizeof *props.values);
+    typed.object = cz_formula_count(machine, members, members);
+    for (uint32_t i = 0; i < members && props.keys && props.values; i++) {
+        props.keys[i] = words[1 + 2 * i];
+        props.values[i] = words[2 + 2 * i];
+        typed.object =
+            cz_formula_and(machine, typed.object,
+                           cz_formula_atom(machine, FORMULA_REQUIRE, props.keys[i], 0, 0));
+    }
+    if (props.keys && props.values)
         typed.object = cz_formula_and(machine, typed.object,
                                       cz_formula_props(machine, cz_props_add(machine, &props)));
-    }
+    cz_formula_mark_constant(machine, typed.object);
     free(props.keys);
     free(props.values);
     return cz_value_typed(machine, &typed);
+}
+
+/* The key is the first word of a member. */
+static int compare_members(const void *x, const void *y)
+{
+    uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
+    return (a > b) - (a < b);
+}
+
+static cz_value constant_object(struct cz_machine *machine, const struct cz_json *json)
+{
+    uint32_t *words = malloc((2 * (size_t)json->count + 1) * sizeof *words), count = 1;
+    cz_value result = CZ_VALUE_NONE;
+    bool good = words != NULL;
+    if (good) {
+        words[0] = CZ_JSON_OBJECT;
+        CZ_JSON_EACH(member, json)
+        {
+            words[count++] = cz_machine_key(machine, cz_json_key(member));
+            words[count] = cz_value_constant(machine, member);
+            good &= words[count++] != CZ_VALUE_NONE;
+        }
+        qsort(words + 1, json->count, 2 * sizeof *words, compare_members);
+    }
+    if (good)
+        result = known_constant(machine, words, count, make_object);
+    free(words);
+    return result;
 }
 
 cz_value cz_value_constant(struct cz_machine *machine, const struct cz_json *json)
