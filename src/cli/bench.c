@@ -298,12 +298,19 @@ static cloze_status bench_backend(struct bench *bench, bool json_only, struct cl
     return status;
 }
 
-/* ---- With a schema: the whole engine ---- */
+/* ---- With a schema: the whole engine, and free text of as many tokens in turn ---- */
 
 struct answers {
     struct cz_generation *generations[256];
     struct cz_usage total;
+    uint64_t bytes, passes;
     double seconds;
+};
+
+/* What is compared, per repetition. */
+struct comparison {
+    double free_speed[MOST_REPETITIONS];
+    double tokens[MOST_REPETITIONS], bytes[MOST_REPETITIONS]; /* with the schema over without */
 };
 
 static cloze_status answer_together(const struct bench *bench, struct cz_engine *engine,
@@ -312,6 +319,9 @@ static cloze_status answer_together(const struct bench *bench, struct cz_engine 
 {
     uint64_t start = cz_clock_ns();
     cloze_status status = CLOZE_OK;
+    struct cz_engine_stats before, after;
+    *answers = (struct answers){0};
+    cz_engine_stats(engine, &before);
     for (uint32_t i = 0; !status && i < bench->batch; i++)
         status = cz_engine_submit(engine, request, &answers->generations[i], error);
     for (uint32_t i = 0; i < bench->batch; i++) {
@@ -323,9 +333,12 @@ static cloze_status answer_together(const struct bench *bench, struct cz_engine 
             cz_generation_usage(answers->generations[i], &usage);
         answers->total.completion_tokens += usage.completion_tokens;
         answers->total.sampled_tokens += usage.sampled_tokens;
+        answers->bytes += text.size;
         cz_buffer_free(&text);
     }
     answers->seconds = (double)(cz_clock_ns() - start) / 1e9;
+    cz_engine_stats(engine, &after);
+    answers->passes = after.steps - before.steps;
     for (uint32_t i = 0; i < bench->batch; i++) {
         cz_generation_close(answers->generations[i]);
         answers->generations[i] = NULL;
@@ -334,7 +347,7 @@ static cloze_status answer_together(const struct bench *bench, struct cz_engine 
 }
 
 static void write_engine_report(struct bench *bench, const struct answers *last,
-                                struct cz_buffer *out)
+                                struct comparison *comparison, struct cz_buffer *out)
 {
     double spread, speed = median(bench->decode, bench->repetitions, &spread);
     struct cz_json_writer writer = {.out = out, .style = CZ_JSON_SPACED};
@@ -348,6 +361,10 @@ static void write_engine_report(struct bench *bench, const struct answers *last,
     cz_json_write_member_int(&writer, "answer_tokens", last->total.completion_tokens);
     cz_json_write_member_int(&writer, "sampled_tokens", last->total.sampled_tokens);
     cz_json_write_member_int(&writer, "passes", (int64_t)bench->passes);
+    write_number(&writer, "free_tok_s",
+                 median(comparison->free_speed, bench->repetitions, &spread));
+    write_number(&writer, "token_ratio", median(comparison->tokens, bench->repetitions, &spread));
+    write_number(&writer, "byte_ratio", median(comparison->bytes, bench->repetitions, &spread));
     write_number(&writer, "rss_mb", peak_rss_mb());
     write_number(&writer, "ready_ms", bench->ready_ms);
     cz_json_end_object(&writer);
@@ -355,18 +372,26 @@ static void write_engine_report(struct bench *bench, const struct answers *last,
 
 static cloze_status measure_engine(struct bench *bench, struct cz_engine *engine,
                                    const struct cz_request *request, struct answers *answers,
-                                   struct cloze_error *error)
+                                   struct comparison *comparison, struct cloze_error *error)
 {
-    struct cz_engine_stats before, after;
+    static struct answers free_answers;
+    struct cz_request free_request = *request;
     cloze_status status = answer_together(bench, engine, request, answers, error);
+    free_request.constraint = (struct cz_constraint){0};
+    free_request.max_tokens = answers->total.completion_tokens / bench->batch;
+    if (!status)
+        status = answer_together(bench, engine, &free_request, &free_answers, error);
     for (uint32_t i = 0; !status && i < bench->repetitions; i++) {
-        answers->total = (struct cz_usage){0};
-        cz_engine_stats(engine, &before);
         status = answer_together(bench, engine, request, answers, error);
-        cz_engine_stats(engine, &after);
+        if (!status)
+            status = answer_together(bench, engine, &free_request, &free_answers, error);
         bench->decode[i] = answers->total.completion_tokens / answers->seconds;
-        bench->passes = after.steps - before.steps;
+        comparison->free_speed[i] = free_answers.total.completion_tokens / free_answers.seconds;
+        comparison->tokens[i] = bench->decode[i] / comparison->free_speed[i];
+        comparison->bytes[i] = (double)answers->bytes / answers->seconds /
+                               ((double)free_answers.bytes / free_answers.seconds);
     }
+    bench->passes = answers->passes;
     return status;
 }
 
@@ -374,6 +399,7 @@ static cloze_status bench_engine(struct bench *bench, const char *schema, struct
 {
     struct cz_engine *engine = NULL;
     static struct answers answers;
+    static struct comparison comparison;
     struct cz_buffer text = {.maximum = LARGEST_SCHEMA}, line = {0};
     struct cz_engine_options options = {.cache_folder = bench->source.store.cache,
                                         .threads = bench->threads};
@@ -388,10 +414,10 @@ static cloze_status bench_engine(struct bench *bench, const char *schema, struct
         struct cz_engine_info info;
         cz_engine_info(engine, &info);
         bench->info = info.backend;
-        status = measure_engine(bench, engine, &request, &answers, error);
+        status = measure_engine(bench, engine, &request, &answers, &comparison, error);
     }
     if (!status) {
-        write_engine_report(bench, &answers, &line);
+        write_engine_report(bench, &answers, &comparison, &line);
         status = cz_buffer_status(&line, "report", error);
     }
     if (!status)
@@ -473,7 +499,7 @@ static const struct cz_flag flags[] = {
      .letter = 's',
      .kind = CZ_VALUE_FILE,
      .value = "FILE",
-     .help = "measure whole requests whose answers fit this JSON Schema"},
+     .help = "measure whole requests whose answers fit this JSON Schema, and free text in turn"},
     {.name = "repetitions",
      .letter = 'r',
      .kind = CZ_VALUE_INTEGER,
@@ -508,7 +534,8 @@ static const struct cz_verb bench_model = {
 extern const struct cz_verb cz_verb_bench_masks;
 extern const struct cz_verb cz_verb_bench_suite;
 
-static const struct cz_verb *const verbs[] = {&bench_model, &cz_verb_bench_masks, &cz_verb_bench_suite, NULL};
+static const struct cz_verb *const verbs[] = {&bench_model, &cz_verb_bench_masks,
+                                              &cz_verb_bench_suite, NULL};
 
 const struct cz_verb cz_verb_bench = {
     .name = "bench",

@@ -129,8 +129,10 @@ static size_t keep_sure(struct cz_matcher *matcher, uint32_t *ids, size_t count,
     size_t end = sure_end(matcher->machine, text, context, threads), kept = 0;
     for (size_t i = first; i < count && stands_at(vocab, ids[i], text, at); i++) {
         at += cz_vocab_token(vocab, ids[i]).size;
-        if (at > end)
+        if (at > end) {
+            matcher->guess = ids[i];
             break;
+        }
         ids[kept++] = ids[i];
     }
     return kept;
@@ -144,6 +146,7 @@ static size_t forced_locked(struct cz_matcher *matcher, uint32_t *tokens, size_t
     uint32_t from = records > CONTEXT_TOKENS ? records - 1 - CONTEXT_TOKENS : 0;
     size_t before = matcher->text.size, begin = matcher->records[from].text_size, kept = 0;
     threads->count = 0;
+    matcher->guess = UINT32_MAX;
     for (uint32_t i = matcher->records[records - 1].first; i < matcher->threads.count; i++)
         cz_threads_add(threads, matcher->threads.items[i]);
     collect_bytes(matcher, threads, &matcher->scratch[1]);
@@ -186,4 +189,10 @@ size_t cz_matcher_forced(struct cz_matcher *matcher, uint32_t *tokens, size_t ca
         count = keep_affordable(matcher, tokens, count);
     pthread_mutex_unlock(&matcher->machine->lock);
     return count;
+}
+
+bool cz_matcher_guess(const struct cz_matcher *matcher, uint32_t *token)
+{
+    *token = matcher->guess;
+    return *token != UINT32_MAX;
 }

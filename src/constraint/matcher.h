@@ -42,6 +42,9 @@ cloze_status cz_matcher_reserve(struct cz_matcher *matcher, uint32_t tokens,
 void cz_matcher_rollback(struct cz_matcher *matcher, size_t count);
 /* The canonical tokens that must come next, at most `capacity`; 0 when there is a choice. */
 size_t cz_matcher_forced(struct cz_matcher *matcher, uint32_t *tokens, size_t capacity);
+/* Behind a call of cz_matcher_forced that gave 0: the token that the tokenizer would write next if
+ * nothing joined what is certain of the text, so a likely one. False when there is none. */
+bool cz_matcher_guess(const struct cz_matcher *matcher, uint32_t *token);
 
 bool cz_matcher_is_accepting(struct cz_matcher *matcher); /* the text so far is a whole answer */
 bool cz_matcher_is_finished(const struct cz_matcher *matcher); /* an end id was accepted */

@@ -20,6 +20,7 @@ struct cz_matcher {
     uint32_t record_count, record_capacity; /* the first record is the start */
     struct cz_buffer text;
     struct cz_threads scratch[2];
+    uint32_t guess; /* of the last look for forced tokens; UINT32_MAX: none */
     struct cz_buffer forced_ids; /* uint32_t each: what the tokenizer made of a forced run */
     uint32_t *words; /* [vocab words] for masks that are put together */
     uint32_t *ids; /* [512] of masks that are handed out as a list */

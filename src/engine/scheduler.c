@@ -350,10 +350,10 @@ static cloze_status allocate(struct cz_scheduler *scheduler, struct cloze_error 
     uint32_t most = options->max_sequences;
     scheduler->running = calloc(most, sizeof(struct cz_sequence *));
     scheduler->step_sequences = calloc(most, sizeof *scheduler->step_sequences);
-    scheduler->step_logits = calloc(most, sizeof *scheduler->step_logits);
-    scheduler->sampled = calloc(most, sizeof(struct cz_sequence *));
+    scheduler->step_logits = calloc((size_t)most * 2, sizeof *scheduler->step_logits);
+    scheduler->sampled = calloc((size_t)most * 2, sizeof(struct cz_sequence *));
     scheduler->rows = calloc(options->max_rows, sizeof *scheduler->rows);
-    scheduler->logits = calloc((size_t)most * scheduler->info.vocab, sizeof *scheduler->logits);
+    scheduler->logits = calloc((size_t)most * 2 * scheduler->info.vocab, sizeof *scheduler->logits);
     if (!scheduler->running || !scheduler->step_sequences || !scheduler->step_logits ||
         !scheduler->sampled || !scheduler->rows || !scheduler->logits)
         return cz_fail_memory(error, "scheduler");

@@ -27,7 +27,7 @@
 
 struct cz_tokenizer;
 
-enum { CZ_FORCED_AT_ONCE = 64 };
+enum { CZ_FORCED_AT_ONCE = 64, CZ_DRAFT_IDS = 512 };
 
 enum cz_sequence_state { CZ_SEQUENCE_WAITING, CZ_SEQUENCE_RUNNING, CZ_SEQUENCE_FINISHED };
 
@@ -82,6 +82,10 @@ struct cz_sequence {
     bool is_certain; /* the mask is of `certain` alone, which waits for its log-probability */
     uint32_t certain;
     struct cz_mask mask; /* of the next token; count 0: not computed yet */
+    /* A guess at the next token, which may be run before it is drawn: then `mask` and the matcher
+     * are behind it, and the next token's own mask is the copy here. */
+    bool has_guess, drafted;
+    uint32_t guess, draft_count, draft_ids[CZ_DRAFT_IDS];
     struct cz_sequence_progress mine;
     struct cz_sequence *next;
 };

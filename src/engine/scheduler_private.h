@@ -30,11 +30,12 @@ struct cz_scheduler {
     /* The step at work; sequence i of it is running[i] */
     struct cz_step_sequence *step_sequences; /* [max_sequences] */
     struct cz_step_row *rows;                /* [max_rows] */
-    struct cz_step_logits *step_logits;      /* [max_sequences] */
+    struct cz_step_logits *step_logits;      /* [2 * max_sequences] */
     struct cz_sequence **sampled;            /* whose logits those are */
-    float *logits;                           /* [max_sequences][vocab] */
+    float *logits;                           /* [2 * max_sequences][vocab] */
     uint32_t row_count, logits_count;
     uint32_t prompt_rows; /* of row_count */
+    uint32_t spare_rows;  /* that the plan leaves, for guesses */
 
     /* Moving averages: a step without prompt rows, and what one prompt row adds. 0: unknown. */
     double decode_ns, row_ns;

@@ -3,6 +3,11 @@
  *
  * Masks are computed before the pass, so that the backend computes only the logits of allowed ids.
  *
+ * Where a schema leaves a choice but the tokenizer's usual spelling of what is certain suggests a
+ * token (a blank before a number, a quote before a string), that guess is run in the same pass as
+ * the row whose logits decide about it: when it is drawn, a pass is saved, else its row is
+ * forgotten.
+ *
  * A constrained answer runs as if it had no token budget until it wants a token behind which it
  * could not be completed. From there on (`limited`) masks heed the budget, and the finish reason is
  * "length": so an answer that ends with "stop" is the one that any larger budget gives.
@@ -15,8 +20,9 @@
 #include <string.h>
 
 enum {
-    LEAST_PROMPT_ROWS = 8, /* a prompt always goes on */
-    FIRST_PROMPT_ROWS = 32 /* while nothing has been measured */
+    LEAST_PROMPT_ROWS = 8,  /* a prompt always goes on */
+    FIRST_PROMPT_ROWS = 32, /* while nothing has been measured */
+    DRAFTING_SEQUENCES = 8  /* with more of them, a row costs as much as the pass it may save */
 };
 /* Reading prompts may lengthen a step by this many times its length without them: with it, the gap
  * between two tokens of an answer stays below three times what it is alone. */
@@ -69,17 +75,11 @@ static enum cz_finish finish_after(const struct cz_scheduler *scheduler,
     return answer_count(sequence) == sequence->max_tokens ? CZ_FINISH_LENGTH : CZ_FINISH_NONE;
 }
 
-/* The next token of the answer. May finish the sequence. */
-static void append(struct cz_scheduler *scheduler, struct cz_sequence *sequence, uint32_t id)
+/* The next token of the answer, which the matcher has accepted. May finish the sequence. */
+static void append_accepted(struct cz_scheduler *scheduler, struct cz_sequence *sequence,
+                            uint32_t id)
 {
-    struct cloze_error error;
-    if (sequence->matcher && !cz_matcher_accept(sequence->matcher, id)) {
-        cz_fail(&error, CLOZE_INTERNAL, NULL, "the grammar refused token %u of its own mask", id);
-        cz_sequence_fail(scheduler, sequence, &error);
-        return;
-    }
-    sequence->mask = (struct cz_mask){0};
-    sequence->near = false;
+    sequence->near = sequence->has_guess = false;
     sequence->tokens[sequence->count++] = id;
     if (sequence->forced_at < sequence->forced_count)
         sequence->forced_at++;
@@ -91,6 +91,17 @@ static void append(struct cz_scheduler *scheduler, struct cz_sequence *sequence,
     enum cz_finish finish = finish_after(scheduler, sequence, id);
     if (finish)
         cz_sequence_finish(scheduler, sequence, finish);
+}
+
+static void append(struct cz_scheduler *scheduler, struct cz_sequence *sequence, uint32_t id)
+{
+    struct cloze_error error;
+    if (sequence->matcher && !cz_matcher_accept(sequence->matcher, id)) {
+        cz_fail(&error, CLOZE_INTERNAL, NULL, "the grammar refused token %u of its own mask", id);
+        cz_sequence_fail(scheduler, sequence, &error);
+        return;
+    }
+    append_accepted(scheduler, sequence, id);
 }
 
 /* A forced token has probability 1 in the distribution that the grammar leaves. */
@@ -165,6 +176,7 @@ static bool next_certain(const struct cz_scheduler *scheduler, struct cz_sequenc
 {
     if (next_forced(sequence, id))
         return true;
+    sequence->has_guess = cz_matcher_guess(sequence->matcher, &sequence->guess);
     sequence->near = !sequence->limited && cz_matcher_is_near_budget(sequence->matcher);
     sequence->mask = cz_matcher_mask(sequence->matcher);
     if (!leaves_no_choice(scheduler, &sequence->mask))
@@ -267,7 +279,8 @@ static bool reserve(struct cz_scheduler *scheduler, struct cz_sequence *sequence
     return true;
 }
 
-/* The logits behind the sequence's last token: of the allowed ids, or of all. */
+/* The logits behind the last row that was added: of the ids that the sequence's mask allows, or of
+ * all. */
 static void ask_logits(struct cz_scheduler *scheduler, struct cz_sequence *sequence)
 {
     uint32_t index = scheduler->logits_count++;
@@ -285,6 +298,51 @@ static void ask_logits(struct cz_scheduler *scheduler, struct cz_sequence *seque
     scheduler->sampled[index] = sequence;
 }
 
+static bool may_draft(const struct cz_scheduler *scheduler, const struct cz_sequence *sequence)
+{
+    return sequence->has_guess && !sequence->near && !sequence->limited && !wants_raw(sequence) &&
+           sequence->mask.ids && sequence->mask.count <= CZ_DRAFT_IDS &&
+           answer_count(sequence) + 1 < sequence->max_tokens && scheduler->spare_rows > 0 &&
+           scheduler->running_count <= DRAFTING_SEQUENCES;
+}
+
+/* Moves the matcher behind the guess; false when it is better not run. */
+static bool accept_guess(struct cz_sequence *sequence)
+{
+    struct cz_mask mask = sequence->mask;
+    memcpy(sequence->draft_ids, mask.ids, mask.count * sizeof *mask.ids);
+    sequence->draft_count = mask.count;
+    if (!cz_matcher_accept(sequence->matcher, sequence->guess))
+        return false;
+    if (cz_matcher_is_near_budget(sequence->matcher)) {
+        cz_matcher_rollback(sequence->matcher, 1);
+        sequence->mask = cz_matcher_mask(sequence->matcher);
+        return false;
+    }
+    sequence->mask = cz_matcher_mask(sequence->matcher);
+    return true;
+}
+
+/* Adds the guess as a row of its own; the logits behind the row before have been asked for. */
+static void draft(struct cz_scheduler *scheduler, struct cz_sequence *sequence, uint32_t index)
+{
+    struct cz_step_logits *ask = &scheduler->step_logits[scheduler->logits_count - 1];
+    struct cz_cache *cache = &scheduler->cache;
+    uint32_t block = sequence->count / CZ_KV_BLOCK;
+    if (block == sequence->block_count && !cz_cache_take(cache, &sequence->blocks[block]))
+        return;
+    sequence->block_count = block + 1;
+    sequence->drafted = accept_guess(sequence);
+    ask->ids = sequence->drafted ? sequence->draft_ids : sequence->mask.ids;
+    if (!sequence->drafted)
+        return;
+    scheduler->spare_rows--;
+    scheduler->step_sequences[index].block_count = sequence->block_count;
+    scheduler->rows[scheduler->row_count++] =
+        (struct cz_step_row){sequence->guess, sequence->count, index};
+    ask_logits(scheduler, sequence);
+}
+
 static void add_rows(struct cz_scheduler *scheduler, struct cz_sequence *sequence, uint32_t index)
 {
     scheduler->step_sequences[index] =
@@ -294,14 +352,18 @@ static void add_rows(struct cz_scheduler *scheduler, struct cz_sequence *sequenc
         scheduler->rows[scheduler->row_count++] =
             (struct cz_step_row){sequence->tokens[position], position, index};
     }
-    if (sequence->computed + sequence->piece == sequence->count)
-        ask_logits(scheduler, sequence);
+    if (sequence->computed + sequence->piece < sequence->count)
+        return;
+    ask_logits(scheduler, sequence);
+    if (may_draft(scheduler, sequence))
+        draft(scheduler, sequence, index);
 }
 
 static uint32_t plan(struct cz_scheduler *scheduler)
 {
     uint32_t answer_rows = plan_answers(scheduler), used = 0;
-    plan_prompts(scheduler, prompt_budget(scheduler, answer_rows));
+    uint32_t prompt_rows = plan_prompts(scheduler, prompt_budget(scheduler, answer_rows));
+    scheduler->spare_rows = scheduler->options.max_rows - answer_rows - prompt_rows;
     scheduler->row_count = scheduler->logits_count = scheduler->prompt_rows = 0;
     for (uint32_t i = 0; i < scheduler->running_count; i++) {
         struct cz_sequence *sequence = scheduler->running[i];
@@ -316,12 +378,10 @@ static uint32_t plan(struct cz_scheduler *scheduler)
 
 /* ---- The results ---- */
 
-/* Moves on by the piece; blocks that are full now can be shared. */
-static void advance(struct cz_scheduler *scheduler, struct cz_sequence *sequence)
+/* Moves on by so many rows; blocks that are full now can be shared. */
+static void advance(struct cz_scheduler *scheduler, struct cz_sequence *sequence, uint32_t rows)
 {
-    sequence->computed += sequence->piece;
-    sequence->piece = 0;
-    sequence->mine.passes++;
+    sequence->computed += rows;
     if (sequence->computed >= sequence->prompt_count)
         sequence->prompt_done = true;
     while (sequence->published < sequence->computed / CZ_KV_BLOCK) {
@@ -339,15 +399,15 @@ static void draw_again(struct cz_scheduler *scheduler, struct cz_sequence *seque
     cz_sequence_force(scheduler, sequence);
 }
 
-static void sample(struct cz_scheduler *scheduler, struct cz_sequence *sequence,
-                   const struct cz_step_logits *logits)
+/* Draws the next token from the logits of a mask; false when that failed the sequence. */
+static bool draw(struct cz_scheduler *scheduler, struct cz_sequence *sequence,
+                 const struct cz_step_logits *logits, struct cz_mask mask, uint32_t *id)
 {
     struct cloze_error error;
-    uint32_t id, position = answer_count(sequence);
-    struct cz_draw draw = {
+    uint32_t position = answer_count(sequence);
+    struct cz_draw details = {
         .logits = logits->out,
-        .mask = sequence->matcher ? sequence->mask
-                                  : (struct cz_mask){.count = scheduler->options.token_count},
+        .mask = mask,
         .full = sequence->matcher && !logits->ids && !logits->words,
         .full_count = scheduler->options.token_count,
         .counts = sequence->counts.slots ? &sequence->counts : NULL,
@@ -356,20 +416,56 @@ static void sample(struct cz_scheduler *scheduler, struct cz_sequence *sequence,
         .position = position,
     };
     struct cz_logprobs *logprobs = sequence->logprobs ? &sequence->logprobs[position] : NULL;
-    if (cz_sample(&scheduler->sampler, sequence->sampling, &draw, &id, logprobs, &error)) {
+    if (cz_sample(&scheduler->sampler, sequence->sampling, &details, id, logprobs, &error)) {
         cz_sequence_fail(scheduler, sequence, &error);
-        return;
+        return false;
     }
+    return true;
+}
+
+static void count_sampled(struct cz_scheduler *scheduler, struct cz_sequence *sequence)
+{
+    scheduler->sampled_tokens += !sequence->is_certain;
+    sequence->mine.sampled_tokens += !sequence->is_certain;
+    sequence->is_certain = false;
+}
+
+static void sample(struct cz_scheduler *scheduler, struct cz_sequence *sequence,
+                   const struct cz_step_logits *logits)
+{
+    struct cz_mask mask = {.count = scheduler->options.token_count};
+    uint32_t id;
+    if (!draw(scheduler, sequence, logits, sequence->matcher ? sequence->mask : mask, &id))
+        return;
     if (sequence->near && !cz_matcher_fits(sequence->matcher, id)) {
         limit(sequence);
         draw_again(scheduler, sequence);
         return;
     }
-    scheduler->sampled_tokens += !sequence->is_certain;
-    sequence->mine.sampled_tokens += !sequence->is_certain;
-    sequence->is_certain = false;
+    count_sampled(scheduler, sequence);
     append(scheduler, sequence, id);
     cz_sequence_force(scheduler, sequence);
+}
+
+/* Draws the token that was guessed; when the guess was right, the one behind it too. */
+static void sample_drafted(struct cz_scheduler *scheduler, struct cz_sequence *sequence,
+                           const struct cz_step_logits logits[2])
+{
+    struct cz_mask mask = {.ids = sequence->draft_ids, .count = sequence->draft_count};
+    uint32_t id;
+    sequence->drafted = false;
+    if (!draw(scheduler, sequence, &logits[0], mask, &id))
+        return;
+    count_sampled(scheduler, sequence);
+    if (id != sequence->guess) {
+        cz_matcher_rollback(sequence->matcher, 1);
+        append(scheduler, sequence, id);
+        cz_sequence_force(scheduler, sequence);
+        return;
+    }
+    append_accepted(scheduler, sequence, id);
+    advance(scheduler, sequence, 1);
+    sample(scheduler, sequence, &logits[1]);
 }
 
 /* Moving averages of what a step costs, to size pieces of prompts. */
@@ -421,12 +517,17 @@ void cz_scheduler_step(struct cz_scheduler *scheduler)
     scheduler->steps++;
     scheduler->rows_run += step.row_count;
     for (uint32_t i = 0; i < scheduler->running_count; i++) {
-        if (scheduler->running[i]->piece)
-            advance(scheduler, scheduler->running[i]);
+        struct cz_sequence *sequence = scheduler->running[i];
+        sequence->mine.passes += sequence->piece > 0;
+        advance(scheduler, sequence, sequence->piece);
+        sequence->piece = 0;
     }
     for (uint32_t i = 0; i < step.logits_count; i++) {
         struct cz_sequence *sequence = scheduler->sampled[i];
-        sample(scheduler, sequence, &step.logits[i]);
+        if (sequence->drafted)
+            sample_drafted(scheduler, sequence, &step.logits[i++]);
+        else
+            sample(scheduler, sequence, &step.logits[i]);
         cz_sequence_publish(scheduler, sequence);
     }
 }

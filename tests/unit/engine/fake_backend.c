@@ -43,6 +43,8 @@ static cloze_status step_rows(struct cz_backend *backend, const struct cz_step *
     struct fake_backend *fake = (struct fake_backend *)backend;
     fake->steps++;
     fake->rows += step->row_count;
+    if (step->row_count > fake->largest_step)
+        fake->largest_step = step->row_count;
     if (fake->delay_us)
         usleep(fake->delay_us);
     if (fake->fails)

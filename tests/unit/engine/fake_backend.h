@@ -14,7 +14,7 @@ enum { FAKE_VOCAB = 101, FAKE_CONTEXT = 4096, FAKE_BLOCKS = 256 };
 struct fake_backend {
     struct cz_backend base;
     uint32_t kv[FAKE_BLOCKS][CZ_KV_BLOCK]; /* tokens */
-    uint32_t rows;                         /* of all steps */
+    uint32_t rows, largest_step;           /* rows of all steps, and of the largest */
     atomic_uint steps, delay_us;
     atomic_bool fails, broken; /* broken: a row contradicts the contract */
     bool closed;

@@ -232,6 +232,116 @@ static void choices_share_one_prefill(void **state)
     assert_memory_not_equal(requests[0].tokens + count, requests[1].tokens + count, 40);
 }
 
+/* ---- Guesses ---- */
+
+/* Single bytes from the blank on, some longer tokens, and the end. */
+static const char *const longer_tokens[] = {"\":", " \"", "{\"", "\",", "\"A",
+                                            " 1",  "ab",  "abc", "cd",  "}"};
+enum { SINGLE = 90, GUESSING = 20 };
+
+static struct cz_slice token_text(uint32_t id)
+{
+    static char bytes[SINGLE];
+    if (id >= SINGLE)
+        return id < 100 ? cz_slice(longer_tokens[id - SINGLE]) : (struct cz_slice){0};
+    bytes[id] = (char)(' ' + id);
+    return cz_slice_of(bytes + id, 1);
+}
+
+/* Longest match. */
+static size_t encode(void *context, struct cz_slice text, uint32_t *ids, size_t capacity)
+{
+    (void)context;
+    size_t count = 0;
+    for (size_t at = 0; at < text.size; count++) {
+        uint32_t best = (uint32_t)(text.data[at] - ' ');
+        size_t longest = best < SINGLE;
+        for (uint32_t id = SINGLE; id < 100; id++) {
+            struct cz_slice rest = cz_slice_of(text.data + at, text.size - at);
+            if (token_text(id).size > longest &&
+                cz_slice_starts_with(rest, longer_tokens[id - SINGLE])) {
+                best = id;
+                longest = token_text(id).size;
+            }
+        }
+        if (count < capacity)
+            ids[count] = best;
+        at += longest;
+    }
+    return count;
+}
+
+static struct cz_grammar *guessing_grammar(struct cz_vocab **vocab)
+{
+    static struct cz_slice tokens[FAKE_VOCAB];
+    static const char schema[] =
+        "{\"type\": \"object\", \"required\": [\"a\", \"b\", \"c\"], \"properties\": {"
+        "\"a\": {\"type\": \"string\", \"maxLength\": 3}, \"b\": {\"type\": \"integer\"},"
+        "\"c\": {\"enum\": [\"abc\", \"abd\"]}}}";
+    struct cz_grammar_options options = {.kind = CZ_GRAMMAR_JSON_SCHEMA};
+    struct cz_grammar *grammar;
+    for (uint32_t id = 0; id < FAKE_VOCAB; id++)
+        tokens[id] = token_text(id);
+    struct cz_vocab_options details = {.count = FAKE_VOCAB,
+                                       .logits_width = FAKE_VOCAB,
+                                       .tokens = tokens,
+                                       .end_ids = &stop_id,
+                                       .end_count = 1,
+                                       .encode = encode};
+    ASSERT_OK(cz_vocab_create(&details, vocab, &error));
+    ASSERT_OK(cz_grammar_compile(*vocab, CZ_SLICE(schema), &options, &grammar, &error));
+    return grammar;
+}
+
+/* Answers of 20 requests, `together` at a time; each in its row of `answers`. */
+static void run_guessing(struct cz_grammar *grammar, uint32_t together, uint32_t max_rows,
+                         uint32_t answers[GUESSING][64], uint32_t *passes)
+{
+    static struct request requests[GUESSING];
+    *passes = 0;
+    start(&(struct cz_scheduler_options){.max_sequences = together, .max_rows = max_rows});
+    for (uint32_t i = 0; i < GUESSING; i++) {
+        uint32_t prompt[256], count = make_prompt(i, prompt);
+        prepare(&requests[i], prompt, count, 64);
+        requests[i].sampling.temperature = 1;
+        requests[i].sequence.seed = i;
+        ASSERT_OK(cz_matcher_create(grammar, &requests[i].sequence.matcher, &error));
+        ASSERT_OK(cz_matcher_set_budget(requests[i].sequence.matcher, 64, &error));
+        cz_matcher_heed_budget(requests[i].sequence.matcher, false);
+        submit(&requests[i]);
+    }
+    for (uint32_t i = 0; i < GUESSING; i++) {
+        const struct cz_sequence *sequence = &requests[i].sequence;
+        wait_for(&requests[i]);
+        assert_int_equal(sequence->progress.status, CLOZE_OK);
+        memset(answers[i], 0, sizeof answers[i]);
+        memcpy(answers[i], sequence->tokens + sequence->prompt_count,
+               (sequence->progress.count - sequence->prompt_count) * sizeof **answers);
+        *passes += sequence->progress.passes;
+        cz_matcher_free(sequence->matcher);
+    }
+    assert_true(fake.largest_step <= max_rows);
+    assert_false(fake.broken);
+    teardown(NULL);
+}
+
+static void guesses_change_nothing_but_the_passes(void **state)
+{
+    (void)state;
+    static uint32_t alone[GUESSING][64], others[GUESSING][64];
+    struct cz_vocab *vocab;
+    struct cz_grammar *grammar = guessing_grammar(&vocab);
+    uint32_t guessed, passes;
+    run_guessing(grammar, 1, 256, alone, &guessed);
+    run_guessing(grammar, GUESSING, 256, others, &passes); /* too many to guess, most of the time */
+    assert_memory_equal(alone, others, sizeof alone);
+    assert_true(guessed < passes);
+    run_guessing(grammar, 8, 16, others, &passes); /* hardly any room for guesses */
+    assert_memory_equal(alone, others, sizeof alone);
+    cz_grammar_release(grammar);
+    cz_vocab_release(vocab);
+}
+
 static void cancelled_and_late_requests_end(void **state)
 {
     (void)state;
@@ -350,6 +460,7 @@ int main(void)
         cmocka_unit_test_teardown(narrow_steps_change_nothing, teardown),
         cmocka_unit_test_teardown(a_repeated_prompt_is_found_in_the_cache, teardown),
         cmocka_unit_test_teardown(choices_share_one_prefill, teardown),
+        cmocka_unit_test_teardown(guesses_change_nothing_but_the_passes, teardown),
         cmocka_unit_test_teardown(cancelled_and_late_requests_end, teardown),
         cmocka_unit_test_teardown(higher_priority_goes_first, teardown),
         cmocka_unit_test_teardown(a_full_queue_says_so, teardown),
