@@ -18,7 +18,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 
-enum { SPARSE_LIMIT = 512 };
+enum { SPARSE_LIMIT = 1024 };
 
 /* ---- Sets of tokens: ids while they are few, else bits in the machine's scratch ---- */
 
@@ -213,8 +213,6 @@ static bool is_free(struct cz_machine *machine, const struct cz_trie *trie, uint
 /* What is done with a node that threads reach; the threads may be changed. false stops the walk. */
 typedef bool take_function(void *context, uint32_t node, uint32_t token, struct cz_threads *threads,
                            uint32_t first);
-/* What is done with a node when everything at and below it is allowed. */
-typedef void take_all_function(void *context, uint32_t node);
 
 enum { WORTH_ASKING = 4 }; /* nodes of a subtree */
 
@@ -240,17 +238,27 @@ static inline bool step_plain(const struct cz_machine *machine, struct cz_thread
     return true;
 }
 
-/* Walks the nodes below `top`, or at it and below, with these threads before it. Without take_all
- * every node is walked. */
+static void add_below(struct collection *found, uint32_t node)
+{
+    const struct cz_trie_node *nodes = found->trie->nodes;
+    if (!found->dense && nodes[node].skip >= SPARSE_LIMIT)
+        make_dense(found);
+    for (uint32_t i = node; i < node + nodes[node].skip; i++)
+        add_chain(found, nodes[i].token);
+}
+
+/* Walks the nodes below `top`, or at it and below, with these threads before it. Tokens that are
+ * allowed for plain reasons are added to `found` and not shown to `take`; without `found`, every
+ * node with a token is. */
 static void walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_t top, bool at_top,
                  const struct cz_thread *begin, uint32_t begin_count, take_function *take,
-                 take_all_function *take_all, void *context)
+                 struct collection *found, void *context)
 {
     struct cz_threads *threads = &machine->walk;
     uint32_t *starts = machine->walk_starts;
     uint32_t base = trie->nodes[top].depth - at_top;
     uint32_t end = top + trie->nodes[top].skip;
-    take_all = trie->below ? take_all : NULL;
+    bool ask = found && trie->below;
     threads->count = 0;
     for (uint32_t i = 0; i < begin_count; i++) {
         if (!cz_threads_add(threads, cz_thread_open(machine, begin[i]))) {
@@ -267,7 +275,7 @@ static void walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_
         bool one = first - starts[depth - 1] == 1;
         const struct cz_thread *from = &threads->items[starts[depth - 1]];
         threads->count = first;
-        if (take_all && node->skip >= WORTH_ASKING) {
+        if (ask && node->skip >= WORTH_ASKING) {
             for (uint32_t t = starts[depth - 1]; t < first && !all; t++)
                 all = !threads->items[t].marks &&
                       is_free(machine, trie, threads->items[t].local, i);
@@ -280,12 +288,15 @@ static void walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_
         for (uint32_t t = starts[depth - 1]; t < first && !all && !plain; t++)
             cz_thread_step(machine, threads->items[t], node->byte, NULL, threads, first);
         if (all)
-            take_all(context, i);
+            add_below(found, i);
         if (all || threads->count == first) {
             i += node->skip;
             continue;
         }
-        if ((!plain || node->token != UINT32_MAX) && !take(context, i, node->token, threads, first))
+        if (plain && found)
+            add_chain(found, node->token);
+        else if ((!plain || node->token != UINT32_MAX) &&
+                 !take(context, i, node->token, threads, first))
             return;
         starts[depth + 1] = threads->count;
         i += threads->count == first ? node->skip : 1;
@@ -312,16 +323,6 @@ static bool take_tokens(void *context, uint32_t node, uint32_t token, struct cz_
     else
         add_uncertain(context, token);
     return true;
-}
-
-static void take_all_tokens(void *context, uint32_t node)
-{
-    struct collection *found = context;
-    const struct cz_trie_node *nodes = found->trie->nodes;
-    if (!found->dense && nodes[node].skip >= SPARSE_LIMIT)
-        make_dense(found);
-    for (uint32_t i = node; i < node + nodes[node].skip; i++)
-        add_chain(found, nodes[i].token);
 }
 
 /* ---- Splits ---- */
@@ -362,16 +363,12 @@ static bool take_exits(void *context, uint32_t node, uint32_t token, struct cz_t
     return true;
 }
 
-static void take_all_exits(void *context, uint32_t node)
-{
-    take_all_tokens(&((struct splitting *)context)->found, node);
-}
-
 static void split_walk(struct splitting *splitting, const struct cz_trie *trie, uint32_t local)
 {
     const struct cz_thread thread = {.local = local, .stack = CZ_STACK_UNKNOWN};
     splitting->found.trie = trie;
-    walk(splitting->found.machine, trie, 0, false, &thread, 1, take_exits, take_all_exits, splitting);
+    walk(splitting->found.machine, trie, 0, false, &thread, 1, take_exits, &splitting->found,
+         splitting);
 }
 
 /* The decoded language inside a string, when no escape is under way. */
@@ -423,7 +420,8 @@ static void name_part(struct splitting *splitting, const struct cz_inner *inner,
         .local = cz_local_add(machine, LOCAL_NAME, inner->object, inner->first << 16 | inner->last,
                               inner->depth, 0),
         .stack = CZ_STACK_UNKNOWN};
-    walk(machine, &machine->vocab->trie, child, true, &thread, 1, take_exits, take_all_exits, splitting);
+    walk(machine, &machine->vocab->trie, child, true, &thread, 1, take_exits, &splitting->found,
+         splitting);
 }
 
 static void name_walk(struct splitting *splitting, struct cz_inner inner, uint32_t at)
@@ -650,7 +648,7 @@ static void follow_exits(struct collection *found, const struct cz_split *split,
     for (uint32_t i = 0; i < split->exit_count; i++) {
         struct cz_exit exit = split->exits[i];
         struct cz_thread thread = {top.local, top.parent, (uint16_t)(exit.marks | open), 0};
-        walk(machine, trie, exit.node, exit.redo, &thread, 1, take_tokens, take_all_tokens, found);
+        walk(machine, trie, exit.node, exit.redo, &thread, 1, take_tokens, found, found);
     }
 }
 
@@ -661,7 +659,7 @@ static void follow_quotes(struct collection *found, uint32_t local, uint32_t sta
     struct cz_threads behind = {0};
     cz_thread_step(machine, (struct cz_thread){.local = local, .stack = stack}, '"', NULL, &behind, 0);
     found->trie = &machine->vocab->quotes;
-    walk(machine, found->trie, 0, false, behind.items, behind.count, take_tokens, take_all_tokens, found);
+    walk(machine, found->trie, 0, false, behind.items, behind.count, take_tokens, found, found);
     free(behind.items);
 }
 
@@ -687,7 +685,7 @@ static bool redo_parts(struct collection *found, uint32_t local, uint32_t stack)
                 remove_token(found, t);
         }
         struct cz_thread thread = {.local = machine->splits[local].part_locals[i], .stack = stack};
-        walk(machine, trie, node, true, &thread, 1, take_tokens, take_all_tokens, found);
+        walk(machine, trie, node, true, &thread, 1, take_tokens, found, found);
     }
     return true;
 }
