@@ -117,6 +117,7 @@ static const struct heading {
     {"enforced", "Enforced", true},
     {"unsatisfiable", "Unsatisfiable parts, which no answer will hold", false},
     {"unenforced", "Not enforced", false},
+    {"narrowed", "Formats that are enforced more strictly than they are defined", false},
     {"ignored", "Ignored, as this draft asks", false},
     {"unknown_formats", "Formats that no draft defines, taken as annotations", true},
     {"closed", "Objects that generation closes to undeclared keys", false},

@@ -63,7 +63,8 @@ struct cz_grammar *cz_grammar_retain(struct cz_grammar *grammar);
 void cz_grammar_release(struct cz_grammar *grammar);
 
 /* One JSON object: draft, enforced, annotations, warnings (near-misses), closed (pointers of objects
- * that generation closes), unenforced (lenient), unsatisfiable parts, bytes, microseconds. Lives as
+ * that generation closes), unenforced (lenient), narrowed (formats enforced too strictly, and how),
+ * unsatisfiable parts, bytes, microseconds. Lives as
  * long as the grammar. */
 struct cz_slice cz_grammar_report(const struct cz_grammar *grammar);
 

@@ -117,7 +117,7 @@ static bool only_reference(const struct cz_machine *machine, const struct cz_jso
     if (node->kind != CZ_JSON_OBJECT || !cz_json_string(cz_json_get(node, "$ref"), text) ||
         machine->schemas->dynamic)
         return false;
-    if (machine->schemas->resources[resource].draft <= DRAFT_7)
+    if (machine->schemas->resources[resource].dialect.draft <= DRAFT_7)
         return node->count == 1;
     CZ_JSON_EACH(member, node) {
         enum keyword keyword = cz_keyword_find(cz_json_key(member));
@@ -187,15 +187,16 @@ static enum draft introduced(enum keyword keyword)
     }
 }
 
-bool cz_schema_fields(struct cz_machine *machine, const struct cz_json *node, enum draft draft,
+bool cz_schema_fields(struct cz_machine *machine, const struct cz_json *node, uint32_t resource,
                       struct fields *out)
 {
+    const struct dialect dialect = machine->schemas->resources[resource].dialect;
     memset(out, 0, sizeof *out);
     CZ_JSON_EACH(member, node) {
         enum keyword keyword = cz_keyword_find(cz_json_key(member));
-        if (keyword == KEY_ID4 && draft != DRAFT_4)
+        if (keyword == KEY_ID4 && dialect.draft != DRAFT_4)
             keyword = KEY_UNKNOWN;
-        if (introduced(keyword) > draft) {
+        if (introduced(keyword) > dialect.draft || cz_dialect_ignores(&dialect, keyword)) {
             cz_schema_remark(machine, node, cz_json_key(member), REMARK_IGNORED);
             continue;
         }
@@ -381,20 +382,25 @@ cz_expr cz_schema_pattern(struct cz_machine *machine, struct cz_slice pattern)
 }
 
 static cz_expr read_format(struct cz_machine *machine, const struct cz_json *value,
-                           const struct cz_json *node)
+                           struct schema schema)
 {
+    const struct dialect *dialect = &machine->schemas->resources[schema.resource].dialect;
     cz_expr expr = CZ_EXPR_TEXT;
-    if (!cz_json_is(value, CZ_JSON_STRING) || machine->options.annotate_formats) {
-        cz_schema_remark(machine, node, CZ_SLICE("format"), REMARK_ANNOTATION);
+    if (!cz_json_is(value, CZ_JSON_STRING) ||
+        (machine->options.annotate_formats && !dialect->asserts_formats)) {
+        cz_schema_remark(machine, schema.node, CZ_SLICE("format"), REMARK_ANNOTATION);
         return expr;
     }
     enum cz_format_status status = cz_format_find(machine->exprs, value->text, &expr);
-    if (status == CZ_FORMAT_KNOWN)
+    if (status == CZ_FORMAT_KNOWN) {
+        if (cz_format_note(value->text))
+            cz_schema_remark(machine, schema.node, CZ_SLICE("format"), REMARK_NARROWED);
         return expr;
+    }
     if (status == CZ_FORMAT_UNSUPPORTED && !machine->options.lenient)
         cz_schema_fail(machine, CLOZE_UNSUPPORTED, CZ_SLICE("format"),
                        "the format '%.*s' can't be enforced", CZ_SLICE_ARG(value->text));
-    cz_schema_remark(machine, node, CZ_SLICE("format"),
+    cz_schema_remark(machine, schema.node, CZ_SLICE("format"),
                      status == CZ_FORMAT_UNKNOWN ? REMARK_FORMAT : REMARK_UNENFORCED);
     return CZ_EXPR_TEXT;
 }
@@ -407,7 +413,7 @@ static cz_expr text_and(struct cz_machine *machine, cz_expr a, cz_expr b)
 }
 
 static cz_expr read_string(struct cz_machine *machine, const struct fields *fields,
-                           const struct cz_json *node)
+                           struct schema schema)
 {
     uint32_t shortest = 0, longest = CZ_EXPR_UNBOUNDED;
     cz_expr result = CZ_EXPR_TEXT;
@@ -423,7 +429,7 @@ static cz_expr read_string(struct cz_machine *machine, const struct fields *fiel
             malformed(machine, "pattern", "a string");
     }
     if (fields->at[KEY_FORMAT])
-        result = text_and(machine, result, read_format(machine, fields->at[KEY_FORMAT], node));
+        result = text_and(machine, result, read_format(machine, fields->at[KEY_FORMAT], schema));
     return result;
 }
 
@@ -612,7 +618,7 @@ static struct cz_typed read_keywords(struct cz_machine *machine, const struct fi
                                        read_numbers(machine, fields));
     if (result.string)
         result.string = text_and(machine, result.string,
-                                 read_string(machine, fields, schema.node));
+                                 read_string(machine, fields, schema));
     if (result.array)
         result.array = cz_formula_and(machine, result.array,
                                       cz_schema_array(machine, schema, fields, draft));
@@ -630,9 +636,9 @@ static struct cz_typed read_keywords(struct cz_machine *machine, const struct fi
 
 static struct cz_typed expand_object(struct cz_machine *machine, struct schema schema)
 {
-    enum draft draft = machine->schemas->resources[schema.resource].draft;
+    enum draft draft = machine->schemas->resources[schema.resource].dialect.draft;
     struct fields fields;
-    cz_schema_fields(machine, schema.node, draft, &fields);
+    cz_schema_fields(machine, schema.node, schema.resource, &fields);
     if (draft <= DRAFT_7 && fields.at[KEY_REF]) {
         CZ_JSON_EACH(member, schema.node) {
             enum keyword keyword = cz_keyword_find(cz_json_key(member));

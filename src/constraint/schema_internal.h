@@ -8,12 +8,19 @@
 
 enum draft { DRAFT_4 = 4, DRAFT_6 = 6, DRAFT_7 = 7, DRAFT_2019 = 19, DRAFT_2020 = 20 };
 
+/* What a $schema says. */
+struct dialect {
+    enum draft draft;
+    uint32_t ignored;     /* vocabularies, as bits, the keywords of which are annotations */
+    bool asserts_formats; /* whatever the options say */
+};
+
 /* A schema with an absolute URI of its own: a document or an $id inside one. */
 struct resource {
     struct cz_slice uri; /* without fragment */
     const struct cz_json *root;
     struct cz_slice source;
-    enum draft draft;
+    struct dialect dialect;
     bool recursive_anchor;
 };
 
@@ -36,7 +43,7 @@ struct remark {
     const struct cz_json *node; /* of the schema */
     struct cz_slice keyword;
     enum { REMARK_UNKNOWN, REMARK_ANNOTATION, REMARK_IGNORED, REMARK_CLOSED, REMARK_FORMAT,
-           REMARK_UNENFORCED } kind;
+           REMARK_UNENFORCED, REMARK_NARROWED } kind;
 };
 
 struct cz_schemas {
@@ -55,6 +62,10 @@ struct cz_schemas {
     const struct cz_json *current; /* node being read, for errors */
     uint32_t current_resource;
 };
+
+/* schema_dialect.c */
+struct dialect cz_schema_dialect(struct cz_machine *machine, const struct cz_json *root,
+                                 struct dialect outer);
 
 /* schema_reference.c */
 bool cz_schema_add_document(struct cz_machine *machine, struct cz_slice uri, struct cz_slice text,
@@ -89,6 +100,7 @@ enum keyword {
 enum shape { SHAPE_NONE, SHAPE_SCHEMA, SHAPE_LIST, SHAPE_MAP, SHAPE_SCHEMA_OR_LIST };
 
 enum keyword cz_keyword_find(struct cz_slice name);
+bool cz_dialect_ignores(const struct dialect *dialect, enum keyword keyword); /* schema_dialect.c */
 enum shape cz_keyword_shape(enum keyword keyword);
 /* A keyword that `name` is nearly spelled like, or NULL. */
 const char *cz_keyword_near(struct cz_slice name);
@@ -108,7 +120,7 @@ void cz_schema_place(struct cz_machine *machine, const struct cz_json *node,
                      struct cz_slice keyword, struct cz_buffer *out);
 void cz_schema_remark(struct cz_machine *machine, const struct cz_json *node,
                       struct cz_slice keyword, int kind);
-bool cz_schema_fields(struct cz_machine *machine, const struct cz_json *node, enum draft draft,
+bool cz_schema_fields(struct cz_machine *machine, const struct cz_json *node, uint32_t resource,
                       struct fields *out);
 cz_expr cz_schema_pattern(struct cz_machine *machine, struct cz_slice pattern);
 

@@ -85,29 +85,24 @@ static uint32_t slot_of(struct cz_slice name)
     return (hash ^ hash >> 11) & (SLOTS - 1);
 }
 
-/* Filled once; every thread computes the same, so a race writes equal bytes: hence a constant. */
-static void fill(uint8_t slots[SLOTS])
+static uint8_t slots[SLOTS]; /* index of a keyword + 1 */
+static uint8_t shapes[KEY_COUNT];
+static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
+
+static void fill_tables(void)
 {
-    memset(slots, 0, SLOTS);
     for (int i = 0; i < KNOWN; i++) {
         uint32_t slot = slot_of(cz_slice(KEYWORDS[i].name));
         while (slots[slot])
             slot = (slot + 1) & (SLOTS - 1);
         slots[slot] = (uint8_t)(i + 1);
+        shapes[KEYWORDS[i].keyword] = (uint8_t)KEYWORDS[i].shape;
     }
-}
-
-static uint8_t slots[SLOTS];
-static pthread_once_t slots_once = PTHREAD_ONCE_INIT;
-
-static void fill_slots(void)
-{
-    fill(slots);
 }
 
 enum keyword cz_keyword_find(struct cz_slice name)
 {
-    pthread_once(&slots_once, fill_slots);
+    pthread_once(&tables_once, fill_tables);
     for (uint32_t slot = slot_of(name); slots[slot]; slot = (slot + 1) & (SLOTS - 1)) {
         if (cz_slice_is(name, KEYWORDS[slots[slot] - 1].name))
             return KEYWORDS[slots[slot] - 1].keyword;
@@ -117,11 +112,8 @@ enum keyword cz_keyword_find(struct cz_slice name)
 
 enum shape cz_keyword_shape(enum keyword keyword)
 {
-    for (int i = 0; i < KNOWN; i++) {
-        if (KEYWORDS[i].keyword == keyword)
-            return KEYWORDS[i].shape;
-    }
-    return SHAPE_NONE;
+    pthread_once(&tables_once, fill_tables);
+    return (enum shape)shapes[keyword];
 }
 
 /* Edit distance with exchanges of neighbours, in lower case, cut off above 2. */

@@ -144,23 +144,6 @@ static struct cz_slice resolve_uri(struct cz_machine *machine, struct cz_slice b
 
 /* ---- Documents ---- */
 
-static enum draft draft_of(const struct cz_json *root, enum draft fallback)
-{
-    static const struct {
-        const char *part;
-        enum draft draft;
-    } DRAFTS[] = {{"draft-03", DRAFT_4},        {"draft-04", DRAFT_4}, {"draft-06", DRAFT_6},
-                  {"draft-07", DRAFT_7},        {"2019-09", DRAFT_2019}, {"2020-12", DRAFT_2020}};
-    struct cz_slice uri;
-    if (!cz_json_is(root, CZ_JSON_OBJECT) || !cz_json_string(cz_json_get(root, "$schema"), &uri))
-        return fallback;
-    for (size_t i = 0; i < sizeof DRAFTS / sizeof *DRAFTS; i++) {
-        if (memmem(uri.data, uri.size, DRAFTS[i].part, strlen(DRAFTS[i].part)))
-            return DRAFTS[i].draft;
-    }
-    return fallback;
-}
-
 static uint32_t add_resource(struct cz_machine *machine, struct resource resource)
 {
     struct cz_schemas *schemas = machine->schemas;
@@ -226,7 +209,7 @@ static void scan(struct cz_machine *machine, const struct cz_json *node, uint32_
     bool flag;
     if (node->kind != CZ_JSON_OBJECT || depth > SCAN_DEPTH || machine->failed != CLOZE_OK)
         return;
-    enum draft draft = schemas->resources[resource].draft;
+    enum draft draft = schemas->resources[resource].dialect.draft;
     if (depth && identifier(node, draft, &text) && text.size) {
         struct cz_slice uri =
             resolve_uri(machine, schemas->resources[resource].uri, text, &fragment);
@@ -235,7 +218,8 @@ static void scan(struct cz_machine *machine, const struct cz_json *node, uint32_
         if (text.data[0] != '#')
             resource = add_resource(machine, (struct resource){.uri = uri, .root = node,
                                     .source = schemas->resources[resource].source,
-                                    .draft = draft_of(node, draft)});
+                                    .dialect = cz_schema_dialect(machine, node,
+                                                                 schemas->resources[resource].dialect)});
         if (machine->failed != CLOZE_OK)
             return;
     }
@@ -265,13 +249,14 @@ bool cz_schema_add_document(struct cz_machine *machine, struct cz_slice uri, str
         }
         return false;
     }
-    enum draft draft = draft_of(root, fallback);
-    struct resource made = {.uri = uri, .root = root, .source = text, .draft = draft};
-    if (cz_json_is(root, CZ_JSON_OBJECT) && identifier(root, draft, &id))
+    struct dialect dialect =
+        cz_schema_dialect(machine, root, (struct dialect){.draft = fallback});
+    struct resource made = {.uri = uri, .root = root, .source = text, .dialect = dialect};
+    if (cz_json_is(root, CZ_JSON_OBJECT) && identifier(root, dialect.draft, &id))
         made.uri = resolve_uri(machine, uri, id, &fragment);
     *resource = add_resource(machine, made);
     if (made.uri.size != uri.size && uri.size)
-        add_resource(machine, (struct resource){uri, root, text, draft, false});
+        add_resource(machine, (struct resource){uri, root, text, dialect, false});
     scan(machine, root, *resource, 0);
     return machine->failed == CLOZE_OK;
 }
@@ -292,7 +277,8 @@ uint32_t cz_schema_resource(struct cz_machine *machine, const struct cz_json *no
 
 /* ---- References ---- */
 
-static uint32_t find_resource(struct cz_machine *machine, struct cz_slice uri)
+/* `fallback`: the draft of a document that does not say. */
+static uint32_t find_resource(struct cz_machine *machine, struct cz_slice uri, enum draft fallback)
 {
     struct cz_schemas *schemas = machine->schemas;
     for (uint32_t i = 0; i < schemas->resource_count; i++) {
@@ -306,8 +292,10 @@ static uint32_t find_resource(struct cz_machine *machine, struct cz_slice uri)
         while (given_uri.size && given_uri.data[given_uri.size - 1] == '#')
             given_uri.size--;
         if (cz_slice_equal(given_uri, uri))
-            return cz_schema_add_document(machine, given_uri, given->text, DRAFT_2020, &resource,
-                                          &machine->error) ? resource : UINT32_MAX;
+            return cz_schema_add_document(machine, given_uri, given->text, fallback, &resource,
+                                          &machine->error)
+                       ? resource
+                       : UINT32_MAX;
     }
     const struct cz_metaschema *built_in = cz_metaschema_find(uri);
     uint32_t resource;
@@ -402,7 +390,9 @@ bool cz_schema_resolve(struct cz_machine *machine, struct schema from, struct cz
     struct cz_slice fragment;
     struct cz_slice uri =
         resolve_uri(machine, schemas->resources[from.resource].uri, reference, &fragment);
-    uint32_t resource = machine->failed == CLOZE_OK ? find_resource(machine, uri) : UINT32_MAX;
+    enum draft draft = schemas->resources[from.resource].dialect.draft;
+    uint32_t resource =
+        machine->failed == CLOZE_OK ? find_resource(machine, uri, draft) : UINT32_MAX;
     if (machine->failed != CLOZE_OK)
         return false;
     if (resource == UINT32_MAX) {

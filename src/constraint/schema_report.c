@@ -1,6 +1,7 @@
 /*
  * schema_report.c - what a compiled schema enforces, and the check that all of it was understood.
  */
+#include "constraint/format.h"
 #include "constraint/grammar_internal.h"
 #include "constraint/schema_internal.h"
 
@@ -153,9 +154,30 @@ static void write_warnings(struct cz_json_writer *writer, struct cz_machine *mac
     cz_json_end_array(writer);
 }
 
+/* Formats that are enforced a little too strictly, and how. */
+static void write_narrowed(struct cz_json_writer *writer, struct cz_machine *machine)
+{
+    const struct cz_schemas *schemas = machine->schemas;
+    cz_json_write_key(writer, "narrowed");
+    cz_json_begin_array(writer);
+    for (uint32_t i = 0; schemas && i < schemas->remark_count; i++) {
+        const struct remark *remark = &schemas->remarks[i];
+        struct cz_slice name;
+        if (remark->kind != REMARK_NARROWED ||
+            !cz_json_string(cz_json_get(remark->node, "format"), &name))
+            continue;
+        struct cz_buffer text = {0};
+        cz_schema_place(machine, remark->node, remark->keyword, &text);
+        cz_buffer_printf(&text, ": %s", cz_format_note(name));
+        cz_json_write_slice(writer, cz_buffer_slice(&text));
+        cz_buffer_free(&text);
+    }
+    cz_json_end_array(writer);
+}
+
 static const char *draft_name(const struct cz_schemas *schemas)
 {
-    switch (schemas && schemas->resource_count ? schemas->resources[0].draft : DRAFT_2020) {
+    switch (schemas && schemas->resource_count ? schemas->resources[0].dialect.draft : DRAFT_2020) {
     case DRAFT_4:
         return "draft-04";
     case DRAFT_6:
@@ -219,6 +241,7 @@ void cz_schema_report(struct cz_machine *machine, uint64_t compile_ns, struct cz
     write_remarks(&writer, machine, "ignored", REMARK_IGNORED, REMARK_IGNORED);
     write_remarks(&writer, machine, "closed", REMARK_CLOSED, REMARK_CLOSED);
     write_remarks(&writer, machine, "unenforced", REMARK_UNENFORCED, REMARK_UNENFORCED);
+    write_narrowed(&writer, machine);
     write_warnings(&writer, machine);
     cz_json_write_key(&writer, "unsatisfiable");
     write_dead(&writer, machine);

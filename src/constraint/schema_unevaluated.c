@@ -97,7 +97,7 @@ static void collect_own_array(struct pieces *pieces, const struct fields *fields
                               struct piece *piece, struct schema schema, bool top)
 {
     const struct cz_json *prefix = fields->at[KEY_PREFIX_ITEMS], *items = fields->at[KEY_ITEMS];
-    enum draft draft = pieces->machine->schemas->resources[schema.resource].draft;
+    enum draft draft = pieces->machine->schemas->resources[schema.resource].dialect.draft;
     bool tuple = !prefix && cz_json_is(items, CZ_JSON_ARRAY);
     if (tuple)
         prefix = items;
@@ -167,7 +167,7 @@ static void collect(struct pieces *pieces, const struct cz_json *node, struct sc
     }
     pieces->depth++;
     struct schema schema = machine->schemas->schemas[cz_schema_add(machine, node, from)];
-    cz_schema_fields(machine, node, machine->schemas->resources[schema.resource].draft, &fields);
+    cz_schema_fields(machine, node, schema.resource, &fields);
     struct piece *piece = piece_for(pieces, condition);
     if (piece && pieces->objects)
         collect_own_object(pieces, &fields, piece, top);

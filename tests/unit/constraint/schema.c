@@ -202,6 +202,38 @@ static void errors_name_the_place(void **state)
     cz_vocab_release(vocab);
 }
 
+/* A meta-schema that the caller supplies tells which keywords count. */
+static void vocabularies_are_read(void **state)
+{
+    (void)state;
+    static const char BEGIN[] = "{\"$schema\": \"https://json-schema.org/draft/2020-12/schema\", "
+                                "\"$vocabulary\": {\"https://json-schema.org/draft/2020-12/vocab/";
+    struct cz_vocab *vocab = byte_vocab();
+    struct cz_buffer shapes = {0}, strange = {0};
+    cz_buffer_printf(&shapes, "%sapplicator\": true}}", BEGIN);
+    cz_buffer_printf(&strange, "%score\": true, \"urn:x:vocab\": true}}", BEGIN);
+    const struct cz_schema_resource resources[] = {{"urn:x:shapes", cz_buffer_slice(&shapes)},
+                                                   {"urn:x:strange", cz_buffer_slice(&strange)}};
+    const struct cz_grammar_options options = {
+        .policy = CZ_POLICY_ACCEPT, .resources = resources, .resource_count = 2};
+    struct cz_grammar *grammar;
+    struct cloze_error error;
+    ASSERT_OK(cz_grammar_compile(
+        vocab,
+        CZ_SLICE("{\"$schema\": \"urn:x:shapes\", \"type\": \"array\", \"items\": {\"minimum\": 3}, "
+                 "\"not\": {\"prefixItems\": [true], \"items\": false}}"),
+        &options, &grammar, &error));
+    assert_true(accepts(grammar, "[1, 2]"));
+    assert_false(accepts(grammar, "{}")); /* "not" counts, and so do its schemas */
+    cz_grammar_release(grammar);
+    ASSERT_FAILS(cz_grammar_compile(vocab, CZ_SLICE("{\"$schema\": \"urn:x:strange\"}"), &options,
+                                    &grammar, &error),
+                 CLOZE_UNSUPPORTED, "urn:x:vocab");
+    cz_buffer_free(&shapes);
+    cz_buffer_free(&strange);
+    cz_vocab_release(vocab);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +241,7 @@ int main(void)
         cmocka_unit_test(generation_is_the_documented_subset),
         cmocka_unit_test(what_cannot_be_met_is_refused),
         cmocka_unit_test(errors_name_the_place),
+        cmocka_unit_test(vocabularies_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
