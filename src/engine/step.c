@@ -306,21 +306,24 @@ static bool may_draft(const struct cz_scheduler *scheduler, const struct cz_sequ
            scheduler->running_count <= DRAFTING_SEQUENCES;
 }
 
-/* Moves the matcher behind the guess; false when it is better not run. */
-static bool accept_guess(struct cz_sequence *sequence)
+/* Moves the matcher behind the guess, where there has to be a choice again: what would be forced
+ * there is not drawn. False when the guess is better not run. */
+static bool accept_guess(const struct cz_scheduler *scheduler, struct cz_sequence *sequence)
 {
-    struct cz_mask mask = sequence->mask;
-    memcpy(sequence->draft_ids, mask.ids, mask.count * sizeof *mask.ids);
-    sequence->draft_count = mask.count;
-    if (!cz_matcher_accept(sequence->matcher, sequence->guess))
+    struct cz_matcher *matcher = sequence->matcher;
+    uint32_t forced;
+    memcpy(sequence->draft_ids, sequence->mask.ids, sequence->mask.count * sizeof(uint32_t));
+    sequence->draft_count = sequence->mask.count;
+    if (!cz_matcher_accept(matcher, sequence->guess))
         return false;
-    if (cz_matcher_is_near_budget(sequence->matcher)) {
-        cz_matcher_rollback(sequence->matcher, 1);
-        sequence->mask = cz_matcher_mask(sequence->matcher);
-        return false;
-    }
-    sequence->mask = cz_matcher_mask(sequence->matcher);
-    return true;
+    bool good = !cz_matcher_forced(matcher, &forced, 1) && !cz_matcher_is_near_budget(matcher);
+    if (good)
+        sequence->mask = cz_matcher_mask(matcher);
+    if (good && !leaves_no_choice(scheduler, &sequence->mask))
+        return true;
+    cz_matcher_rollback(matcher, 1);
+    sequence->mask = cz_matcher_mask(matcher);
+    return false;
 }
 
 /* Adds the guess as a row of its own; the logits behind the row before have been asked for. */
@@ -332,7 +335,7 @@ static void draft(struct cz_scheduler *scheduler, struct cz_sequence *sequence, 
     if (block == sequence->block_count && !cz_cache_take(cache, &sequence->blocks[block]))
         return;
     sequence->block_count = block + 1;
-    sequence->drafted = accept_guess(sequence);
+    sequence->drafted = accept_guess(scheduler, sequence);
     ask->ids = sequence->drafted ? sequence->draft_ids : sequence->mask.ids;
     if (!sequence->drafted)
         return;
