@@ -5,6 +5,7 @@
  * `|` or `::=`, as in llama.cpp.
  */
 #include "constraint/grammar_tree.h"
+#include "constraint/source.h"
 
 #include "base/utf8.h"
 #include "constraint/codes.h"
@@ -15,55 +16,24 @@
 
 struct parser {
     struct cz_tree tree;
-    struct cz_slice text;
-    size_t at;
-    unsigned depth; /* of parentheses */
+    struct cz_source in;
     cz_find_token_function *find_token;
     void *context;
-    cloze_status status;
-    struct cloze_error *error;
 };
-
-static void fail(struct parser *parser, cloze_status code, size_t at, const char *message)
-{
-    char place[64];
-    if (parser->status)
-        return;
-    cz_source_place(parser->text, at, place, sizeof place);
-    parser->status = cz_fail(parser->error, code, place, "%s", message);
-}
-
-static void malformed(struct parser *parser, const char *message)
-{
-    fail(parser, CLOZE_INVALID, parser->at, message);
-}
-
-static char peek(const struct parser *parser)
-{
-    return parser->at < parser->text.size ? parser->text.data[parser->at] : 0;
-}
-
-static bool accept(struct parser *parser, const char *text)
-{
-    size_t size = strlen(text);
-    if (parser->text.size - parser->at < size ||
-        memcmp(parser->text.data + parser->at, text, size) != 0)
-        return false;
-    parser->at += size;
-    return true;
-}
 
 static void skip_space(struct parser *parser, bool lines)
 {
-    for (;; parser->at++) {
-        char c = peek(parser);
+    struct cz_source *in = &parser->in;
+    for (;; in->at++) {
+        char c = cz_source_peek(in);
         if (c == '#') {
-            while (parser->at < parser->text.size && peek(parser) != '\n' && peek(parser) != '\r')
-                parser->at++;
-            c = peek(parser);
+            while (in->at < in->text.size && c != '\n' && c != '\r') {
+                in->at++;
+                c = cz_source_peek(in);
+            }
         }
         bool space = c == ' ' || c == '\t' || (lines && (c == '\n' || c == '\r'));
-        if (!space || parser->at >= parser->text.size)
+        if (!space || in->at >= in->text.size)
             return;
     }
 }
@@ -76,26 +46,14 @@ static bool is_word(char c)
 
 static struct cz_slice read_name(struct parser *parser)
 {
-    struct cz_slice name = {parser->text.data + parser->at, 0};
-    while (is_word(peek(parser))) {
-        parser->at++;
+    struct cz_slice name = {parser->in.text.data + parser->in.at, 0};
+    while (is_word(cz_source_peek(&parser->in))) {
+        parser->in.at++;
         name.size++;
     }
     if (!name.size)
-        malformed(parser, "a rule's name is expected");
+        cz_source_malformed(&parser->in, "a rule's name is expected");
     return name;
-}
-
-static bool read_number(struct parser *parser, uint32_t *out)
-{
-    uint64_t value = 0;
-    size_t start = parser->at;
-    for (; peek(parser) >= '0' && peek(parser) <= '9'; parser->at++)
-        value = value >= UINT32_MAX ? value : value * 10 + (unsigned)(peek(parser) - '0');
-    if (value >= UINT32_MAX)
-        fail(parser, CLOZE_LIMIT, start, "a number that is too large");
-    *out = (uint32_t)value;
-    return parser->at > start;
 }
 
 /* ---- Characters ---- */
@@ -103,28 +61,28 @@ static bool read_number(struct parser *parser, uint32_t *out)
 static uint32_t read_hex(struct parser *parser, unsigned digits)
 {
     uint64_t value = 0;
-    for (unsigned i = 0; i < digits; i++, parser->at++) {
-        char c = peek(parser);
+    for (unsigned i = 0; i < digits; i++, parser->in.at++) {
+        char c = cz_source_peek(&parser->in);
         unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
                          : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
                          : c >= 'A' && c <= 'F' ? (unsigned)(c - 'A') + 10
                                                 : 16;
         if (digit == 16) {
-            malformed(parser, "a hexadecimal digit is expected");
+            cz_source_malformed(&parser->in, "a hexadecimal digit is expected");
             return 0;
         }
         value = value * 16 + digit;
     }
     if (value > CZ_CODE_LAST)
-        malformed(parser, "a character beyond U+10FFFF");
+        cz_source_malformed(&parser->in, "a character beyond U+10FFFF");
     return (uint32_t)value;
 }
 
 static uint32_t read_escape(struct parser *parser)
 {
-    char c = peek(parser);
-    if (parser->at < parser->text.size)
-        parser->at++;
+    char c = cz_source_peek(&parser->in);
+    if (parser->in.at < parser->in.text.size)
+        parser->in.at++;
     switch (c) {
     case 'x':
         return read_hex(parser, 2);
@@ -145,9 +103,9 @@ static uint32_t read_escape(struct parser *parser)
     case '-':
         return (unsigned char)c;
     default:
-        parser->at--;
-        malformed(parser, "an unknown escape: \\x, \\u, \\U, \\t, \\r, \\n, \\\\, \\\", \\[, \\] "
-                          "and \\- are known");
+        parser->in.at--;
+        cz_source_malformed(&parser->in, "an unknown escape: \\x, \\u, \\U, \\t, \\r, \\n, \\\\, "
+                                         "\\\", \\[, \\] and \\- are known");
         return 0;
     }
 }
@@ -155,15 +113,16 @@ static uint32_t read_escape(struct parser *parser)
 static uint32_t read_character(struct parser *parser)
 {
     uint32_t code;
-    if (accept(parser, "\\"))
+    if (cz_source_accept(&parser->in, "\\"))
         return read_escape(parser);
     size_t size =
-        cz_utf8_decode(parser->text.data + parser->at, parser->text.size - parser->at, &code);
+        cz_utf8_decode(parser->in.text.data + parser->in.at,
+                       parser->in.text.size - parser->in.at, &code);
     if (!size) {
-        malformed(parser, "the grammar ends inside of a literal or a set");
+        cz_source_malformed(&parser->in, "the grammar ends inside of a literal or a set");
         return 0;
     }
-    parser->at += size;
+    parser->in.at += size;
     return code;
 }
 
@@ -171,7 +130,7 @@ static struct cz_tree_node *read_literal(struct parser *parser)
 {
     struct cz_buffer text = {.maximum = CZ_GRAMMAR_MAXIMUM_SIZE};
     char bytes[4];
-    while (!parser->status && !accept(parser, "\"")) {
+    while (!parser->in.status && !cz_source_accept(&parser->in, "\"")) {
         uint32_t code = read_character(parser);
         cz_buffer_append(&text, bytes, cz_utf8_encode(code, bytes));
     }
@@ -186,17 +145,18 @@ static struct cz_tree_node *read_literal(struct parser *parser)
 static struct cz_tree_node *read_set(struct parser *parser)
 {
     struct cz_codes codes = {.arena = &parser->tree.arena};
-    bool negate = accept(parser, "^");
-    while (!parser->status && !accept(parser, "]")) {
+    bool negate = cz_source_accept(&parser->in, "^");
+    while (!parser->in.status && !cz_source_accept(&parser->in, "]")) {
         uint32_t first = read_character(parser), last = first;
-        bool range = peek(parser) == '-' && parser->at + 1 < parser->text.size &&
-                     parser->text.data[parser->at + 1] != ']';
+        bool range = cz_source_peek(&parser->in) == '-' &&
+                     parser->in.at + 1 < parser->in.text.size &&
+                     cz_source_peek_at(&parser->in, 1) != ']';
         if (range) {
-            parser->at++;
+            parser->in.at++;
             last = read_character(parser);
         }
         if (last < first)
-            malformed(parser, "a range of characters in the wrong order");
+            cz_source_malformed(&parser->in, "a range of characters in the wrong order");
         cz_codes_add(&codes, first, last);
     }
     cz_codes_normalise(&codes);
@@ -212,34 +172,35 @@ static struct cz_tree_node *read_set(struct parser *parser)
 /* <[id]> or <name>; false after an error. */
 static bool read_token(struct parser *parser, uint32_t *token)
 {
-    size_t start = parser->at;
-    if (!accept(parser, "<")) {
-        malformed(parser, "< is expected");
+    size_t start = parser->in.at;
+    if (!cz_source_accept(&parser->in, "<")) {
+        cz_source_malformed(&parser->in, "< is expected");
         return false;
     }
-    if (accept(parser, "[")) {
-        if (!read_number(parser, token) || !accept(parser, "]>"))
-            malformed(parser, "a token's id is written <[123]>");
-        return !parser->status;
+    if (cz_source_accept(&parser->in, "[")) {
+        if (!cz_source_number(&parser->in, token) || !cz_source_accept(&parser->in, "]>"))
+            cz_source_malformed(&parser->in, "a token's id is written <[123]>");
+        return !parser->in.status;
     }
-    while (parser->at < parser->text.size && peek(parser) != '>')
-        parser->at++;
-    if (!accept(parser, ">")) {
-        malformed(parser, "< without its >");
+    while (parser->in.at < parser->in.text.size && cz_source_peek(&parser->in) != '>')
+        parser->in.at++;
+    if (!cz_source_accept(&parser->in, ">")) {
+        cz_source_malformed(&parser->in, "< without its >");
         return false;
     }
-    struct cz_slice name = {parser->text.data + start, parser->at - start};
+    struct cz_slice name = {parser->in.text.data + start, parser->in.at - start};
     if (parser->find_token && parser->find_token(parser->context, name, token))
         return true;
-    fail(parser, CLOZE_INVALID, start, "the vocabulary has no special token of this name");
+    cz_source_fail(&parser->in, CLOZE_INVALID, start,
+                   "the vocabulary has no special token of this name");
     return false;
 }
 
 static struct cz_tree_node *read_token_node(struct parser *parser)
 {
     uint32_t token;
-    size_t start = parser->at;
-    bool negate = accept(parser, "!");
+    size_t start = parser->in.at;
+    bool negate = cz_source_accept(&parser->in, "!");
     if (!read_token(parser, &token))
         return NULL;
     if (!negate) {
@@ -248,9 +209,9 @@ static struct cz_tree_node *read_token_node(struct parser *parser)
             node->token = token;
         return node;
     }
-    skip_space(parser, parser->depth > 0);
-    if (peek(parser) != '*')
-        fail(parser, CLOZE_UNSUPPORTED, start,
+    skip_space(parser, parser->in.depth > 0);
+    if (cz_source_peek(&parser->in) != '*')
+        cz_source_fail(&parser->in, CLOZE_UNSUPPORTED, start,
              "a negated token is supported only as !<token>*, which is free text");
     return cz_tree_expr(&parser->tree, CZ_EXPR_CHAR, 1);
 }
@@ -261,33 +222,31 @@ static struct cz_tree_node *read_alternates(struct parser *parser);
 
 static struct cz_tree_node *read_group(struct parser *parser)
 {
-    if (++parser->depth > CZ_GRAMMAR_MAXIMUM_DEPTH) {
-        fail(parser, CLOZE_LIMIT, parser->at, "parentheses nested more than 200 deep");
+    if (!cz_source_nest(&parser->in))
         return NULL;
-    }
     skip_space(parser, true);
     struct cz_tree_node *node = read_alternates(parser);
-    if (!accept(parser, ")"))
-        malformed(parser, "( without its )");
-    parser->depth--;
+    if (!cz_source_accept(&parser->in, ")"))
+        cz_source_malformed(&parser->in, "( without its )");
+    parser->in.depth--;
     return node;
 }
 
 /* One symbol without its repetitions; NULL when there is none (or after an error). */
 static struct cz_tree_node *read_symbol(struct parser *parser)
 {
-    size_t start = parser->at;
-    if (accept(parser, "\""))
+    size_t start = parser->in.at;
+    if (cz_source_accept(&parser->in, "\""))
         return read_literal(parser);
-    if (accept(parser, "["))
+    if (cz_source_accept(&parser->in, "["))
         return read_set(parser);
-    if (accept(parser, "("))
+    if (cz_source_accept(&parser->in, "("))
         return read_group(parser);
-    if (accept(parser, "."))
+    if (cz_source_accept(&parser->in, "."))
         return cz_tree_expr(&parser->tree, CZ_EXPR_CHAR, 1);
-    if (peek(parser) == '<' || peek(parser) == '!')
+    if (cz_source_peek(&parser->in) == '<' || cz_source_peek(&parser->in) == '!')
         return read_token_node(parser);
-    if (!is_word(peek(parser)))
+    if (!is_word(cz_source_peek(&parser->in)))
         return NULL;
     struct cz_tree_node *node = cz_tree_node(&parser->tree, CZ_TREE_RULE);
     struct cz_slice name = read_name(parser);
@@ -299,39 +258,39 @@ static struct cz_tree_node *read_symbol(struct parser *parser)
 /* {m}, {m,} or {m,n}, behind the brace */
 static void read_counts(struct parser *parser, uint32_t *minimum, uint32_t *maximum)
 {
-    bool lines = parser->depth > 0;
+    bool lines = parser->in.depth > 0;
     skip_space(parser, lines);
-    if (!read_number(parser, minimum))
-        malformed(parser, "a number is expected behind {");
+    if (!cz_source_number(&parser->in, minimum))
+        cz_source_malformed(&parser->in, "a number is expected behind {");
     *maximum = *minimum;
     skip_space(parser, lines);
-    if (accept(parser, ",")) {
+    if (cz_source_accept(&parser->in, ",")) {
         skip_space(parser, lines);
-        if (!read_number(parser, maximum))
+        if (!cz_source_number(&parser->in, maximum))
             *maximum = CZ_EXPR_UNBOUNDED;
         skip_space(parser, lines);
     }
-    if (!accept(parser, "}"))
-        malformed(parser, "{ without its }");
+    if (!cz_source_accept(&parser->in, "}"))
+        cz_source_malformed(&parser->in, "{ without its }");
     if (*maximum < *minimum)
-        malformed(parser, "a repetition whose minimum is above its maximum");
+        cz_source_malformed(&parser->in, "a repetition whose minimum is above its maximum");
 }
 
 static bool read_repetition(struct parser *parser, uint32_t *minimum, uint32_t *maximum)
 {
     *minimum = 0;
     *maximum = CZ_EXPR_UNBOUNDED;
-    if (accept(parser, "*"))
+    if (cz_source_accept(&parser->in, "*"))
         return true;
-    if (accept(parser, "+")) {
+    if (cz_source_accept(&parser->in, "+")) {
         *minimum = 1;
         return true;
     }
-    if (accept(parser, "?")) {
+    if (cz_source_accept(&parser->in, "?")) {
         *maximum = 1;
         return true;
     }
-    if (!accept(parser, "{"))
+    if (!cz_source_accept(&parser->in, "{"))
         return false;
     read_counts(parser, minimum, maximum);
     return true;
@@ -341,23 +300,23 @@ static struct cz_tree_node *read_sequence(struct parser *parser)
 {
     struct cz_tree_node *sequence = cz_tree_node(&parser->tree, CZ_TREE_SEQUENCE);
     uint32_t minimum, maximum;
-    while (!parser->status) {
-        size_t start = parser->at;
+    while (!parser->in.status) {
+        size_t start = parser->in.at;
         struct cz_tree_node *item = read_symbol(parser);
-        if (!item || parser->status)
+        if (!item || parser->in.status)
             break;
-        skip_space(parser, parser->depth > 0);
-        while (!parser->status && read_repetition(parser, &minimum, &maximum)) {
+        skip_space(parser, parser->in.depth > 0);
+        while (!parser->in.status && read_repetition(parser, &minimum, &maximum)) {
             item = cz_tree_repeat(&parser->tree, item, minimum, maximum);
-            skip_space(parser, parser->depth > 0);
+            skip_space(parser, parser->in.depth > 0);
         }
         cz_tree_add(sequence, item);
-        if (parser->at == start)
+        if (parser->in.at == start)
             break;
     }
-    if (!parser->status &&
-        (peek(parser) == '*' || peek(parser) == '+' || peek(parser) == '?' || peek(parser) == '{'))
-        malformed(parser, "a repetition with nothing before it");
+    char c = cz_source_peek(&parser->in);
+    if (!parser->in.status && (c == '*' || c == '+' || c == '?' || c == '{'))
+        cz_source_malformed(&parser->in, "a repetition with nothing before it");
     return sequence;
 }
 
@@ -365,54 +324,54 @@ static struct cz_tree_node *read_alternates(struct parser *parser)
 {
     struct cz_tree_node *choice = cz_tree_node(&parser->tree, CZ_TREE_CHOICE);
     do {
-        skip_space(parser, choice && choice->first ? true : parser->depth > 0);
+        skip_space(parser, choice && choice->first ? true : parser->in.depth > 0);
         cz_tree_add(choice, read_sequence(parser));
-    } while (!parser->status && accept(parser, "|"));
+    } while (!parser->in.status && cz_source_accept(&parser->in, "|"));
     return choice;
 }
 
 static void read_rule(struct parser *parser)
 {
-    size_t start = parser->at;
+    size_t start = parser->in.at;
     struct cz_slice name = read_name(parser);
-    if (parser->status)
+    if (parser->in.status)
         return;
     uint32_t rule = cz_tree_rule(&parser->tree, name, start);
     skip_space(parser, false);
-    if (!accept(parser, "::="))
-        malformed(parser, "::= is expected behind a rule's name");
+    if (!cz_source_accept(&parser->in, "::="))
+        cz_source_malformed(&parser->in, "::= is expected behind a rule's name");
     skip_space(parser, true);
     struct cz_tree_node *body = read_alternates(parser);
     if (rule != UINT32_MAX)
         parser->tree.rules[rule].body = body;
-    char c = peek(parser);
-    if (!parser->status && parser->at < parser->text.size && c != '\r' && c != '\n')
-        malformed(parser, "a symbol, | or the end of the line is expected");
+    char c = cz_source_peek(&parser->in);
+    if (!parser->in.status && parser->in.at < parser->in.text.size && c != '\r' && c != '\n')
+        cz_source_malformed(&parser->in, "a symbol, | or the end of the line is expected");
     skip_space(parser, true);
 }
 
 static void check_defined(struct parser *parser)
 {
-    for (uint32_t i = 0; i < parser->tree.rule_count && !parser->status; i++) {
+    for (uint32_t i = 0; i < parser->tree.rule_count && !parser->in.status; i++) {
         const struct cz_tree_rule *rule = &parser->tree.rules[i];
         char message[160];
         if (rule->body)
             continue;
         snprintf(message, sizeof message, "the rule '%.*s' is not defined",
                  (int)(rule->name.size < 100 ? rule->name.size : 100), rule->name.data);
-        fail(parser, CLOZE_INVALID, rule->used_at, message);
+        cz_source_fail(&parser->in, CLOZE_INVALID, rule->used_at, message);
     }
 }
 
 static void read_rules(struct parser *parser, uint32_t *root)
 {
     skip_space(parser, true);
-    *root = cz_tree_rule(&parser->tree, CZ_SLICE("root"), parser->text.size);
-    while (!parser->status && !parser->tree.failed && parser->at < parser->text.size)
+    *root = cz_tree_rule(&parser->tree, CZ_SLICE("root"), parser->in.text.size);
+    while (!parser->in.status && !parser->tree.failed && parser->in.at < parser->in.text.size)
         read_rule(parser);
     check_defined(parser);
-    if (!parser->status && parser->tree.failed)
-        parser->status = cz_fail_memory(parser->error, "a grammar");
+    if (!parser->in.status && parser->tree.failed)
+        parser->in.status = cz_fail_memory(parser->in.error, "a grammar");
 }
 
 cloze_status cz_gbnf_parse(struct cz_rules *rules, struct cz_slice source,
@@ -420,18 +379,15 @@ cloze_status cz_gbnf_parse(struct cz_rules *rules, struct cz_slice source,
                            struct cloze_error *error)
 {
     struct parser parser = {.tree = {.store = cz_rules_expr_store(rules)},
-                            .text = source,
+                            .in = {.text = source, .error = error},
                             .find_token = find_token,
-                            .context = context,
-                            .error = error};
+                            .context = context};
     uint32_t root = 0;
-    if (source.size > CZ_GRAMMAR_MAXIMUM_SIZE)
-        return cz_fail(error, CLOZE_LIMIT, NULL, "a grammar of more than %d bytes",
-                       CZ_GRAMMAR_MAXIMUM_SIZE);
-    if (cz_utf8_valid(source) != source.size)
-        return cz_fail(error, CLOZE_INVALID, NULL, "a grammar that is not UTF-8");
+    cloze_status status = cz_source_check(source, error);
+    if (status)
+        return status;
     read_rules(&parser, &root);
-    cloze_status status = parser.status;
+    status = parser.in.status;
     if (!status)
         status = cz_tree_compile(&parser.tree, root, rules, error);
     cz_tree_free(&parser.tree);

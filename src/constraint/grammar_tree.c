@@ -7,7 +7,6 @@
  */
 #include "constraint/grammar_tree.h"
 
-#include <stdio.h>
 
 enum { HEAVIEST_EXPR = 2000, DEEPEST_TREE = 1000 };
 
@@ -254,18 +253,4 @@ cloze_status cz_tree_compile(struct cz_tree *tree, uint32_t root, struct cz_rule
     if (compiler.too_deep)
         return cz_fail(error, CLOZE_LIMIT, NULL, "rules nested more than %d deep", DEEPEST_TREE);
     return cz_expr_status(tree->store, error);
-}
-
-void cz_source_place(struct cz_slice source, size_t offset, char *out, size_t size)
-{
-    size_t line = 1, column = 1;
-    for (size_t i = 0; i < offset && i < source.size; i++) {
-        if (source.data[i] == '\n') {
-            line++;
-            column = 1;
-        } else {
-            column += ((unsigned char)source.data[i] & 0xC0) != 0x80;
-        }
-    }
-    snprintf(out, size, "line %zu, column %zu", line, column);
 }

@@ -66,7 +66,4 @@ struct cz_tree_node *cz_tree_repeat(struct cz_tree *tree, struct cz_tree_node *c
 cloze_status cz_tree_compile(struct cz_tree *tree, uint32_t root, struct cz_rules *rules,
                              struct cloze_error *error);
 
-/* "line L, column C" of a byte offset. */
-void cz_source_place(struct cz_slice source, size_t offset, char *out, size_t size);
-
 #endif

@@ -9,6 +9,7 @@
  * rules of their own: " ignore" and, for bare terminals, their names.
  */
 #include "constraint/grammar_tree.h"
+#include "constraint/source.h"
 
 #include "base/utf8.h"
 #include "constraint/codes.h"
@@ -19,14 +20,10 @@
 
 struct parser {
     struct cz_tree tree;
-    struct cz_slice text;
-    size_t at;
-    unsigned depth;
+    struct cz_source in;
     bool in_terminal; /* the statement defines a terminal */
     uint32_t ignore;  /* the rule of what is ignored */
     struct cz_tree_node *ignored;
-    cloze_status status;
-    struct cloze_error *error;
 };
 
 /* common.lark, as far as its terminals go. */
@@ -62,60 +59,19 @@ static const struct {
     {"SQL_COMMENT", "--[^\\n]*"},
 };
 
-static void fail(struct parser *parser, cloze_status code, size_t at, const char *message)
-{
-    char place[64];
-    if (parser->status)
-        return;
-    cz_source_place(parser->text, at, place, sizeof place);
-    parser->status = cz_fail(parser->error, code, place, "%s", message);
-}
-
-static void malformed(struct parser *parser, const char *message)
-{
-    fail(parser, CLOZE_INVALID, parser->at, message);
-}
-
 /* ---- Reading ---- */
-
-static char peek_at(const struct parser *parser, size_t ahead)
-{
-    return parser->at + ahead < parser->text.size ? parser->text.data[parser->at + ahead] : 0;
-}
-
-static char peek(const struct parser *parser)
-{
-    return peek_at(parser, 0);
-}
-
-/* Past what was peeked at; never past the end, where an escape may have been cut off. */
-static void advance(struct parser *parser, size_t count)
-{
-    size_t left = parser->text.size - parser->at;
-    parser->at += count < left ? count : left;
-}
-
-static bool accept(struct parser *parser, const char *text)
-{
-    size_t size = strlen(text);
-    if (parser->text.size - parser->at < size ||
-        memcmp(parser->text.data + parser->at, text, size) != 0)
-        return false;
-    parser->at += size;
-    return true;
-}
 
 /* Blanks and comments; with `lines`, line ends too. */
 static void skip_space(struct parser *parser, bool lines)
 {
-    while (parser->at < parser->text.size) {
-        char c = peek(parser);
-        bool comment = c == '#' || (c == '/' && peek_at(parser, 1) == '/');
+    while (parser->in.at < parser->in.text.size) {
+        char c = cz_source_peek(&parser->in);
+        bool comment = c == '#' || (c == '/' && cz_source_peek_at(&parser->in, 1) == '/');
         if (comment) {
-            while (parser->at < parser->text.size && peek(parser) != '\n')
-                parser->at++;
+            while (parser->in.at < parser->in.text.size && cz_source_peek(&parser->in) != '\n')
+                parser->in.at++;
         } else if (c == ' ' || c == '\t' || c == '\r' || (lines && c == '\n')) {
-            parser->at++;
+            parser->in.at++;
         } else {
             return;
         }
@@ -125,11 +81,11 @@ static void skip_space(struct parser *parser, bool lines)
 /* A line that begins with | (behind blanks and empty lines) continues the statement. */
 static bool next_line_continues(struct parser *parser)
 {
-    size_t start = parser->at;
+    size_t start = parser->in.at;
     skip_space(parser, true);
-    if (peek(parser) == '|')
+    if (cz_source_peek(&parser->in) == '|')
         return true;
-    parser->at = start;
+    parser->in.at = start;
     return false;
 }
 
@@ -140,13 +96,13 @@ static bool is_name(char c)
 
 static struct cz_slice read_name(struct parser *parser)
 {
-    struct cz_slice name = {parser->text.data + parser->at, 0};
-    while (is_name(peek(parser))) {
-        parser->at++;
+    struct cz_slice name = {parser->in.text.data + parser->in.at, 0};
+    while (is_name(cz_source_peek(&parser->in))) {
+        parser->in.at++;
         name.size++;
     }
     if (!name.size || (*name.data >= '0' && *name.data <= '9'))
-        malformed(parser, "a name is expected");
+        cz_source_malformed(&parser->in, "a name is expected");
     return name;
 }
 
@@ -156,18 +112,6 @@ static bool is_terminal(struct cz_slice name)
     while (i < name.size && name.data[i] == '_')
         i++;
     return i < name.size && name.data[i] >= 'A' && name.data[i] <= 'Z';
-}
-
-static bool read_number(struct parser *parser, uint32_t *out)
-{
-    uint64_t value = 0;
-    size_t start = parser->at;
-    for (; peek(parser) >= '0' && peek(parser) <= '9'; parser->at++)
-        value = value >= UINT32_MAX ? value : value * 10 + (unsigned)(peek(parser) - '0');
-    if (value >= UINT32_MAX)
-        fail(parser, CLOZE_LIMIT, start, "a number that is too large");
-    *out = (uint32_t)value;
-    return parser->at > start;
 }
 
 /* ---- Terminals ---- */
@@ -194,7 +138,7 @@ static struct cz_tree_node *regex_node(struct parser *parser, struct cz_slice pa
     options.flavour = CZ_REGEX_PYTHON;
     cloze_status status = cz_regex_parse(parser->tree.store, pattern, &options, &expr, &why);
     if (status)
-        fail(parser, status, at, why.message);
+        cz_source_fail(&parser->in, status, at, why.message);
     return cz_tree_expr(&parser->tree, expr, (uint32_t)pattern.size);
 }
 
@@ -202,26 +146,26 @@ static struct cz_tree_node *regex_node(struct parser *parser, struct cz_slice pa
 static void read_string(struct parser *parser, struct cz_buffer *out)
 {
     static const char escapes[] = "n\nt\tr\rf\fv\va\ab\b0\0\\\\\"\"''//";
-    while (!parser->status && !accept(parser, "\"")) {
-        char c = peek(parser);
-        if (parser->at >= parser->text.size || c == '\n') {
-            malformed(parser, "a string without its closing quote");
+    while (!parser->in.status && !cz_source_accept(&parser->in, "\"")) {
+        char c = cz_source_peek(&parser->in);
+        if (parser->in.at >= parser->in.text.size || c == '\n') {
+            cz_source_malformed(&parser->in, "a string without its closing quote");
             return;
         }
-        parser->at++;
+        parser->in.at++;
         if (c != '\\') {
             cz_buffer_append_byte(out, c);
             continue;
         }
-        char escape = peek(parser), bytes[4];
+        char escape = cz_source_peek(&parser->in), bytes[4];
         unsigned digits = escape == 'x' ? 2 : escape == 'u' ? 4 : escape == 'U' ? 8 : 0;
         const char *known = digits || !escape ? NULL : memchr(escapes, escape, sizeof escapes - 1);
         uint32_t code = 0;
-        advance(parser, 1);
-        for (unsigned i = 0; i < digits; i++, advance(parser, 1)) {
-            char hex[2] = {peek(parser), 0};
+        cz_source_advance(&parser->in, 1);
+        for (unsigned i = 0; i < digits; i++, cz_source_advance(&parser->in, 1)) {
+            char hex[2] = {cz_source_peek(&parser->in), 0};
             if (!hex[0] || !strchr("0123456789abcdefABCDEF", hex[0]))
-                malformed(parser, "a hexadecimal digit is expected");
+                cz_source_malformed(&parser->in, "a hexadecimal digit is expected");
             code = code << 4 | (uint32_t)strtoul(hex, NULL, 16);
         }
         if (digits)
@@ -229,7 +173,7 @@ static void read_string(struct parser *parser, struct cz_buffer *out)
         else if (known && (known - escapes) % 2 == 0)
             cz_buffer_append_byte(out, known[1]);
         else
-            malformed(parser, "an unknown escape in a string");
+            cz_source_malformed(&parser->in, "an unknown escape in a string");
     }
 }
 
@@ -261,7 +205,8 @@ static struct cz_tree_node *range_node(struct parser *parser, struct cz_slice fi
     bool single = cz_utf8_decode(first.data, first.size, &from) == first.size && first.size &&
                   last.size && cz_utf8_decode(last.data, last.size, &to) == last.size;
     if (!single || from > to)
-        fail(parser, CLOZE_INVALID, at, "a range is between two characters, in order");
+        cz_source_fail(&parser->in, CLOZE_INVALID, at,
+                       "a range is between two characters, in order");
     cz_buffer_free(&last);
     struct cz_code_range range = {from, to};
     return cz_tree_expr(&parser->tree, cz_expr_code_points(parser->tree.store, &range, 1), 4);
@@ -271,13 +216,13 @@ static struct cz_tree_node *read_literal(struct parser *parser)
 {
     struct cz_buffer text = {.maximum = CZ_GRAMMAR_MAXIMUM_SIZE};
     struct cz_tree_node *node;
-    size_t start = parser->at;
+    size_t start = parser->in.at;
     read_string(parser, &text);
-    if (accept(parser, "..\"")) {
+    if (cz_source_accept(&parser->in, "..\"")) {
         node = range_node(parser, cz_buffer_slice(&text), start);
     } else {
         bool ignore_case =
-            peek(parser) == 'i' && !is_name(peek_at(parser, 1)) && accept(parser, "i");
+            !is_name(cz_source_peek_at(&parser->in, 1)) && cz_source_accept(&parser->in, "i");
         node =
             cz_tree_expr(&parser->tree, literal_expr(parser, cz_buffer_slice(&text), ignore_case),
                          (uint32_t)text.size);
@@ -290,17 +235,17 @@ static struct cz_tree_node *read_literal(struct parser *parser)
 static struct cz_tree_node *read_regex(struct parser *parser)
 {
     struct cz_regex_options options = {0};
-    size_t start = parser->at;
-    while (peek(parser) != '/') {
-        if (parser->at >= parser->text.size || peek(parser) == '\n') {
-            malformed(parser, "a regular expression without its closing slash");
+    size_t start = parser->in.at;
+    while (cz_source_peek(&parser->in) != '/') {
+        if (parser->in.at >= parser->in.text.size || cz_source_peek(&parser->in) == '\n') {
+            cz_source_malformed(&parser->in, "a regular expression without its closing slash");
             return NULL;
         }
-        advance(parser, peek(parser) == '\\' ? 2 : 1);
+        cz_source_advance(&parser->in, cz_source_peek(&parser->in) == '\\' ? 2 : 1);
     }
-    struct cz_slice pattern = {parser->text.data + start, parser->at - start};
-    for (parser->at++;; parser->at++) {
-        char flag = peek(parser);
+    struct cz_slice pattern = {parser->in.text.data + start, parser->in.at - start};
+    for (parser->in.at++;; parser->in.at++) {
+        char flag = cz_source_peek(&parser->in);
         options.ignore_case |= flag == 'i';
         options.multiline |= flag == 'm';
         options.dot_all |= flag == 's';
@@ -317,48 +262,46 @@ static struct cz_tree_node *read_alternatives(struct parser *parser);
 
 static struct cz_tree_node *read_group(struct parser *parser, const char *closing, bool optional)
 {
-    if (++parser->depth > CZ_GRAMMAR_MAXIMUM_DEPTH) {
-        fail(parser, CLOZE_LIMIT, parser->at, "parentheses nested more than 200 deep");
+    if (!cz_source_nest(&parser->in))
         return NULL;
-    }
     struct cz_tree_node *node = read_alternatives(parser);
     skip_space(parser, true);
-    if (!accept(parser, closing))
-        malformed(parser, "an opening bracket without its closing one");
-    parser->depth--;
+    if (!cz_source_accept(&parser->in, closing))
+        cz_source_malformed(&parser->in, "an opening bracket without its closing one");
+    parser->in.depth--;
     return optional ? cz_tree_repeat(&parser->tree, node, 0, 1) : node;
 }
 
 static struct cz_tree_node *read_reference(struct parser *parser)
 {
-    size_t start = parser->at;
+    size_t start = parser->in.at;
     struct cz_slice name = read_name(parser);
     struct cz_tree_node *node = cz_tree_node(&parser->tree, CZ_TREE_RULE);
-    if (peek(parser) == '{')
-        fail(parser, CLOZE_UNSUPPORTED, start, "templates are not supported");
+    if (cz_source_peek(&parser->in) == '{')
+        cz_source_fail(&parser->in, CLOZE_UNSUPPORTED, start, "templates are not supported");
     if (node)
         node->rule = cz_tree_rule(&parser->tree, name, start);
     if (is_terminal(name))
         return in_rule(parser, node);
     if (parser->in_terminal)
-        fail(parser, CLOZE_INVALID, start, "a terminal can't refer to a rule");
+        cz_source_fail(&parser->in, CLOZE_INVALID, start, "a terminal can't refer to a rule");
     return node;
 }
 
 /* One item without its repetition; NULL when there is none (or after an error). */
 static struct cz_tree_node *read_atom(struct parser *parser)
 {
-    if (accept(parser, "("))
+    if (cz_source_accept(&parser->in, "("))
         return read_group(parser, ")", false);
-    if (accept(parser, "["))
+    if (cz_source_accept(&parser->in, "["))
         return read_group(parser, "]", true);
-    if (accept(parser, "\""))
+    if (cz_source_accept(&parser->in, "\""))
         return read_literal(parser);
-    if (peek(parser) == '/' && peek_at(parser, 1) != '/') {
-        parser->at++;
+    if (cz_source_peek(&parser->in) == '/' && cz_source_peek_at(&parser->in, 1) != '/') {
+        parser->in.at++;
         return read_regex(parser);
     }
-    if (is_name(peek(parser)))
+    if (is_name(cz_source_peek(&parser->in)))
         return read_reference(parser);
     return NULL;
 }
@@ -367,32 +310,32 @@ static struct cz_tree_node *read_atom(struct parser *parser)
 static void read_counts(struct parser *parser, uint32_t *minimum, uint32_t *maximum)
 {
     skip_space(parser, false);
-    if (!read_number(parser, minimum))
-        malformed(parser, "a number is expected behind ~");
+    if (!cz_source_number(&parser->in, minimum))
+        cz_source_malformed(&parser->in, "a number is expected behind ~");
     *maximum = *minimum;
-    if (accept(parser, "..") && !read_number(parser, maximum))
-        malformed(parser, "a number is expected behind ..");
+    if (cz_source_accept(&parser->in, "..") && !cz_source_number(&parser->in, maximum))
+        cz_source_malformed(&parser->in, "a number is expected behind ..");
     if (*maximum < *minimum)
-        malformed(parser, "a repetition whose minimum is above its maximum");
+        cz_source_malformed(&parser->in, "a repetition whose minimum is above its maximum");
 }
 
 static struct cz_tree_node *read_item(struct parser *parser)
 {
     uint32_t minimum = 0, maximum = CZ_EXPR_UNBOUNDED;
     struct cz_tree_node *atom = read_atom(parser);
-    size_t start = parser->at;
+    size_t start = parser->in.at;
     if (!atom)
         return NULL;
     skip_space(parser, false);
-    if (accept(parser, "*")) {
-    } else if (accept(parser, "+")) {
+    if (cz_source_accept(&parser->in, "*")) {
+    } else if (cz_source_accept(&parser->in, "+")) {
         minimum = 1;
-    } else if (accept(parser, "?")) {
+    } else if (cz_source_accept(&parser->in, "?")) {
         maximum = 1;
-    } else if (accept(parser, "~")) {
+    } else if (cz_source_accept(&parser->in, "~")) {
         read_counts(parser, &minimum, &maximum);
     } else {
-        parser->at = start;
+        parser->in.at = start;
         return atom;
     }
     return cz_tree_repeat(&parser->tree, atom, minimum, maximum);
@@ -401,17 +344,17 @@ static struct cz_tree_node *read_item(struct parser *parser)
 static struct cz_tree_node *read_sequence(struct parser *parser)
 {
     struct cz_tree_node *sequence = cz_tree_node(&parser->tree, CZ_TREE_SEQUENCE);
-    while (!parser->status) {
-        skip_space(parser, parser->depth > 0);
+    while (!parser->in.status) {
+        skip_space(parser, parser->in.depth > 0);
         struct cz_tree_node *item = read_item(parser);
         if (!item)
             break;
         cz_tree_add(sequence, item);
     }
-    if (accept(parser, "->")) { /* an alias names the tree node that Lark would make */
+    if (cz_source_accept(&parser->in, "->")) { /* an alias: the tree node that Lark would make */
         skip_space(parser, false);
         read_name(parser);
-        skip_space(parser, parser->depth > 0);
+        skip_space(parser, parser->in.depth > 0);
     }
     return sequence;
 }
@@ -421,7 +364,8 @@ static struct cz_tree_node *read_alternatives(struct parser *parser)
     struct cz_tree_node *choice = cz_tree_node(&parser->tree, CZ_TREE_CHOICE);
     do {
         cz_tree_add(choice, read_sequence(parser));
-    } while (!parser->status && next_line_continues(parser) && accept(parser, "|"));
+    } while (!parser->in.status && next_line_continues(parser) &&
+             cz_source_accept(&parser->in, "|"));
     return choice;
 }
 
@@ -430,18 +374,19 @@ static struct cz_tree_node *read_alternatives(struct parser *parser)
 static void end_statement(struct parser *parser)
 {
     skip_space(parser, false);
-    if (!parser->status && parser->at < parser->text.size && peek(parser) != '\n')
-        malformed(parser, "the end of the statement is expected");
+    if (!parser->in.status && parser->in.at < parser->in.text.size &&
+        cz_source_peek(&parser->in) != '\n')
+        cz_source_malformed(&parser->in, "the end of the statement is expected");
 }
 
 static void define(struct parser *parser, struct cz_slice name, struct cz_tree_node *body,
                    size_t at)
 {
     uint32_t rule = cz_tree_rule(&parser->tree, name, at);
-    if (rule == UINT32_MAX || parser->status)
+    if (rule == UINT32_MAX || parser->in.status)
         return;
     if (parser->tree.rules[rule].body)
-        fail(parser, CLOZE_INVALID, at, "this name is defined twice");
+        cz_source_fail(&parser->in, CLOZE_INVALID, at, "this name is defined twice");
     parser->tree.rules[rule].body = body;
 }
 
@@ -449,22 +394,22 @@ static void read_definition(struct parser *parser)
 {
     size_t start;
     uint32_t priority;
-    while (accept(parser, "?") || accept(parser, "!")) {
+    while (cz_source_accept(&parser->in, "?") || cz_source_accept(&parser->in, "!")) {
     }
-    start = parser->at;
+    start = parser->in.at;
     struct cz_slice name = read_name(parser);
-    if (parser->status)
+    if (parser->in.status)
         return;
-    if (peek(parser) == '{')
-        fail(parser, CLOZE_UNSUPPORTED, start, "templates are not supported");
-    if (accept(parser, ".")) {
-        accept(parser, "-");
-        if (!read_number(parser, &priority))
-            malformed(parser, "a priority is a number");
+    if (cz_source_peek(&parser->in) == '{')
+        cz_source_fail(&parser->in, CLOZE_UNSUPPORTED, start, "templates are not supported");
+    if (cz_source_accept(&parser->in, ".")) {
+        cz_source_accept(&parser->in, "-");
+        if (!cz_source_number(&parser->in, &priority))
+            cz_source_malformed(&parser->in, "a priority is a number");
     }
     skip_space(parser, false);
-    if (!accept(parser, ":"))
-        malformed(parser, ": is expected behind the name of a rule or terminal");
+    if (!cz_source_accept(&parser->in, ":"))
+        cz_source_malformed(&parser->in, ": is expected behind the name of a rule or terminal");
     parser->in_terminal = is_terminal(name);
     next_line_continues(parser);
     struct cz_tree_node *body = read_alternatives(parser);
@@ -489,42 +434,43 @@ static void import_common(struct parser *parser, struct cz_slice name, struct cz
         define(parser, as, regex_node(parser, cz_slice(common[i].pattern), options, at), at);
         return;
     }
-    fail(parser, CLOZE_INVALID, at, "the module 'common' has no such terminal");
+    cz_source_fail(&parser->in, CLOZE_INVALID, at, "the module 'common' has no such terminal");
 }
 
 /* %import common.NAME, %import common.NAME -> OTHER, %import common (A, B) */
 static void read_import(struct parser *parser)
 {
-    size_t start = parser->at;
-    if (!accept(parser, "common")) {
-        fail(parser, CLOZE_UNSUPPORTED, start, "only the module 'common' can be imported from");
+    size_t start = parser->in.at;
+    if (!cz_source_accept(&parser->in, "common")) {
+        cz_source_fail(&parser->in, CLOZE_UNSUPPORTED, start,
+                       "only the module 'common' can be imported from");
         return;
     }
     skip_space(parser, false);
-    bool list = accept(parser, "(");
-    if (!list && !accept(parser, "."))
-        malformed(parser, "%import is written common.NAME or common (NAME, NAME)");
+    bool list = cz_source_accept(&parser->in, "(");
+    if (!list && !cz_source_accept(&parser->in, "."))
+        cz_source_malformed(&parser->in, "%import is written common.NAME or common (NAME, NAME)");
     do {
         skip_space(parser, list);
-        size_t at = parser->at;
+        size_t at = parser->in.at;
         struct cz_slice name = read_name(parser), as = name;
         skip_space(parser, list);
-        if (!list && accept(parser, "->")) {
+        if (!list && cz_source_accept(&parser->in, "->")) {
             skip_space(parser, false);
             as = read_name(parser);
         }
-        if (!parser->status)
+        if (!parser->in.status)
             import_common(parser, name, as, at);
-    } while (!parser->status && list && accept(parser, ","));
-    if (list && !accept(parser, ")"))
-        malformed(parser, "( without its )");
+    } while (!parser->in.status && list && cz_source_accept(&parser->in, ","));
+    if (list && !cz_source_accept(&parser->in, ")"))
+        cz_source_malformed(&parser->in, "( without its )");
     end_statement(parser);
 }
 
 static void read_statement(struct parser *parser)
 {
-    size_t start = parser->at;
-    if (!accept(parser, "%")) {
+    size_t start = parser->in.at;
+    if (!cz_source_accept(&parser->in, "%")) {
         read_definition(parser);
         return;
     }
@@ -536,10 +482,10 @@ static void read_statement(struct parser *parser)
         read_import(parser);
     else if (cz_slice_is(name, "declare") || cz_slice_is(name, "extend") ||
              cz_slice_is(name, "override"))
-        fail(parser, CLOZE_UNSUPPORTED, start,
+        cz_source_fail(&parser->in, CLOZE_UNSUPPORTED, start,
              "%declare, %extend and %override are not supported: define the terminal here");
     else
-        fail(parser, CLOZE_INVALID, start, "an unknown directive");
+        cz_source_fail(&parser->in, CLOZE_INVALID, start, "an unknown directive");
 }
 
 /* The whole: what is ignored, then the start rule. */
@@ -547,7 +493,7 @@ static uint32_t define_root(struct parser *parser)
 {
     struct cz_tree *tree = &parser->tree;
     uint32_t root = cz_tree_rule(tree, CZ_SLICE(" root"), 0);
-    uint32_t start = cz_tree_rule(tree, CZ_SLICE("start"), parser->text.size);
+    uint32_t start = cz_tree_rule(tree, CZ_SLICE("start"), parser->in.text.size);
     struct cz_tree_node *body = cz_tree_node(tree, CZ_TREE_SEQUENCE);
     uint32_t names[] = {parser->ignore, start};
     for (int i = 0; i < 2; i++) {
@@ -567,14 +513,14 @@ static uint32_t define_root(struct parser *parser)
 
 static void check_defined(struct parser *parser)
 {
-    for (uint32_t i = 0; i < parser->tree.rule_count && !parser->status; i++) {
+    for (uint32_t i = 0; i < parser->tree.rule_count && !parser->in.status; i++) {
         const struct cz_tree_rule *rule = &parser->tree.rules[i];
         char message[160];
         if (rule->body)
             continue;
         snprintf(message, sizeof message, "'%.*s' is not defined",
                  (int)(rule->name.size < 100 ? rule->name.size : 100), rule->name.data);
-        fail(parser, CLOZE_INVALID, rule->used_at, message);
+        cz_source_fail(&parser->in, CLOZE_INVALID, rule->used_at, message);
     }
 }
 
@@ -583,13 +529,13 @@ static uint32_t read_all(struct parser *parser)
     parser->ignore = cz_tree_rule(&parser->tree, CZ_SLICE(" ignore"), 0);
     parser->ignored = cz_tree_node(&parser->tree, CZ_TREE_CHOICE);
     skip_space(parser, true);
-    while (!parser->status && !parser->tree.failed && parser->at < parser->text.size) {
+    while (!parser->in.status && !parser->tree.failed && parser->in.at < parser->in.text.size) {
         read_statement(parser);
         skip_space(parser, true);
     }
     uint32_t root = parser->tree.failed ? 0 : define_root(parser);
-    if (!parser->status && parser->tree.failed)
-        parser->status = cz_fail_memory(parser->error, "a grammar");
+    if (!parser->in.status && parser->tree.failed)
+        parser->in.status = cz_fail_memory(parser->in.error, "a grammar");
     check_defined(parser);
     return root;
 }
@@ -598,14 +544,12 @@ cloze_status cz_lark_parse(struct cz_rules *rules, struct cz_slice source,
                            struct cloze_error *error)
 {
     struct parser parser = {
-        .tree = {.store = cz_rules_expr_store(rules)}, .text = source, .error = error};
-    if (source.size > CZ_GRAMMAR_MAXIMUM_SIZE)
-        return cz_fail(error, CLOZE_LIMIT, NULL, "a grammar of more than %d bytes",
-                       CZ_GRAMMAR_MAXIMUM_SIZE);
-    if (cz_utf8_valid(source) != source.size)
-        return cz_fail(error, CLOZE_INVALID, NULL, "a grammar that is not UTF-8");
+        .tree = {.store = cz_rules_expr_store(rules)}, .in = {.text = source, .error = error}};
+    cloze_status status = cz_source_check(source, error);
+    if (status)
+        return status;
     uint32_t root = read_all(&parser);
-    cloze_status status = parser.status;
+    status = parser.in.status;
     if (!status)
         status = cz_tree_compile(&parser.tree, root, rules, error);
     cz_tree_free(&parser.tree);
