@@ -740,11 +740,11 @@ uint32_t cz_object_targets(struct cz_machine *machine, uint32_t id, uint32_t ind
     return plan->targets[index];
 }
 
-uint32_t cz_object_useful(struct cz_machine *machine, uint32_t id, uint32_t index)
+uint32_t cz_object_useful(struct cz_machine *machine, uint32_t id, uint32_t targets)
 {
-    uint32_t targets = cz_object_targets(machine, id, index), count = 0;
+    uint32_t count = 0;
     if (targets == UINT32_MAX)
-        return UINT32_MAX;
+        return targets;
     uint64_t before = cz_formula_wants(machine, cz_object_get(machine, id).formula);
     uint32_t size = cz_intern_size(&machine->targets, targets);
     uint32_t *words = malloc((size + 1) * sizeof *words);

@@ -79,7 +79,7 @@ static bool finish_member(struct cz_machine *machine, uint32_t id, bool first,
     for (uint32_t i = 0; i < keyset->count; i++) {
         if (!(plan->allowed[i / 64] >> i % 64 & 1))
             continue;
-        uint32_t targets = cz_object_useful(machine, id, i);
+        uint32_t targets = cz_object_useful(machine, id, cz_object_targets(machine, id, i));
         if (targets == UINT32_MAX)
             continue;
         cz_string_spell(machine->keys[keyset->keys[i]], out);
@@ -90,12 +90,14 @@ static bool finish_member(struct cz_machine *machine, uint32_t id, bool first,
     }
     for (uint32_t i = 0; i < plan->other_count; i++) {
         struct cz_buffer key = {0};
-        bool found = cz_expr_shortest(machine->exprs, plan->others[i], &key);
+        uint32_t targets = cz_object_useful(machine, id, plan->other_targets[i]);
+        bool found = targets != UINT32_MAX &&
+                     cz_expr_shortest(machine->exprs, plan->others[i], &key);
         if (found)
             cz_string_spell(cz_buffer_slice(&key), out);
         cz_buffer_append_byte(out, '"');
-        uint32_t colon = cz_local_add(machine, LOCAL_COLON, plan->other_targets[i], 0, 0,
-                                      object.depth);
+        uint32_t colon =
+            found ? cz_local_add(machine, LOCAL_COLON, targets, 0, 0, object.depth) : 0;
         uint32_t bound = found ? cz_local_bind_key(machine, colon, cz_buffer_slice(&key)) : 0;
         cz_buffer_free(&key);
         if (bound && finish_key(machine, machine->locals[bound].a, object.depth, out))

@@ -498,8 +498,8 @@ struct cz_plan *cz_object_plan(struct cz_machine *machine, uint32_t id);
 uint32_t cz_object_targets(struct cz_machine *machine, uint32_t id, uint32_t index);
 uint32_t cz_targets_add(struct cz_machine *machine, const uint32_t *words, uint32_t count);
 const struct cz_keyset *cz_keyset_of(struct cz_machine *machine, cz_formula formula, uint32_t *id);
-/* Like cz_object_targets, but only those readings after which the formula wants less. */
-uint32_t cz_object_useful(struct cz_machine *machine, uint32_t id, uint32_t index);
+/* Those of a member's targets after which the object's formula wants less; UINT32_MAX: none. */
+uint32_t cz_object_useful(struct cz_machine *machine, uint32_t id, uint32_t targets);
 
 /* array.c: arrays under way */
 uint32_t cz_array_add(struct cz_machine *machine, cz_formula formula, uint32_t depth);
