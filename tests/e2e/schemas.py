@@ -4,9 +4,18 @@ import json
 import random
 
 KEYS = ["a", "b", "c", "name", "x-y", "é", ""]
-PATTERNS = ["^a", "b$", "^[a-c]+$", "\\d{2,3}", "^(?!x)[\\s\\S]*$", "é", "^x-", "[^a]"]
+PATTERNS = ["^a", "b$", "^[a-c]+$", "\\d{2,3}", "^(?!x)[\\s\\S]*$", "é", "^x-", "[^a]", "^$", "a|b",
+            "^.{2}$", "^(?:ab?)*$"]
 STRINGS = ["", "a", "ab", "abc", "x-1", "12", "é", "bb\n", "\"q\"", "😀", "2020-02-29", "a@b.cd"]
-FORMATS = ["date", "ipv4", "uuid", "date-time", "json-pointer", "time"]
+DRAFTS = {"2020-12": "https://json-schema.org/draft/2020-12/schema",
+          "2019-09": "https://json-schema.org/draft/2019-09/schema",
+          "7": "http://json-schema.org/draft-07/schema#",
+          "4": "http://json-schema.org/draft-04/schema#"}
+# Formats of other drafts are enforced here and annotations for the judges.
+FORMATS = {"4": ["date-time", "ipv4", "email"],
+           "7": ["date-time", "ipv4", "email", "date", "time"],
+           "2019-09": ["date-time", "ipv4", "email", "date", "time", "uuid"],
+           "2020-12": ["date-time", "ipv4", "email", "date", "time", "uuid"]}
 NUMBERS = [0, 1, -1, 2, 3, 10, 1.5, -0.5, 1.0, 100, 1e3, 0.25, -7, 12345678901234567890]
 TYPES = ["null", "boolean", "integer", "number", "string", "array", "object"]
 
@@ -14,6 +23,7 @@ TYPES = ["null", "boolean", "integer", "number", "string", "array", "object"]
 class Generator:
     def __init__(self, seed):
         self.random = random.Random(seed)
+        self.draft, self.definitions, self.names, self.reachable = "2020-12", {}, [], 0
 
     def pick(self, *choices):
         return self.random.choice(choices)
@@ -34,15 +44,45 @@ class Generator:
         keys = self.random.sample(KEYS, self.random.randrange(4))
         return {key: self.value(depth - 1) for key in keys}
 
+    def document(self):
+        """A whole schema of some draft, with definitions that it refers to."""
+        self.draft = self.random.choices(list(DRAFTS), [6, 1, 2, 1])[0]
+        self.names = [f"d{i}" for i in range(self.random.choice([0, 0, 1, 2]))]
+        for i, name in enumerate(self.names):
+            self.reachable = i + 1  # in place a definition refers to later ones: no cycle is empty
+            self.definitions[name] = self.schema(2)
+        self.reachable = 0
+        schema = self.schema()
+        if not isinstance(schema, dict):
+            return schema
+        if self.draft != "2020-12":
+            schema["$schema"] = DRAFTS[self.draft]
+        if self.definitions:
+            schema["$defs" if self.newest() else "definitions"] = self.definitions
+        return schema
+
+    def newest(self):
+        return self.draft in ("2019-09", "2020-12")
+
+    def below(self, depth):
+        """The schema of a member or item, where every definition can be referred to."""
+        reachable, self.reachable = self.reachable, 0
+        schema = self.schema(depth)
+        self.reachable = reachable
+        return schema
+
+    def boolean(self, value):
+        return value if self.draft != "4" else {} if value else {"not": {}}
+
     def schema(self, depth=3):
-        """A schema of the newest draft."""
         if depth == 0 or self.chance(0.06):
-            return self.pick(True, True, False, {}, {"type": self.random.choice(TYPES)})
+            return self.pick(self.boolean(True), self.boolean(True), self.boolean(False), {},
+                             {"type": self.random.choice(TYPES)})
         schema = {}
         for _ in range(self.random.choice([1, 1, 2, 2, 3])):
             self.random.choice([self.of_type, self.of_values, self.of_string, self.of_number,
-                                self.of_object, self.of_object, self.of_array,
-                                self.of_branches])(schema, depth - 1)
+                                self.of_object, self.of_object, self.of_array, self.of_branches,
+                                self.of_reference])(schema, depth - 1)
         return schema
 
     def of_type(self, schema, depth):
@@ -50,74 +90,104 @@ class Generator:
                           self.random.sample(TYPES, 2))
 
     def of_values(self, schema, depth):
-        if self.chance(0.4):
+        if self.chance(0.4) and self.draft != "4":
             schema["const"] = self.value(1)
         else:
-            schema["enum"] = [self.value(1) for _ in range(self.random.randrange(1, 5))]
+            values = [self.value(1) for _ in range(self.random.randrange(1, 5))]
+            schema["enum"] = [value for i, value in enumerate(values) if value not in values[:i]]
 
     def of_string(self, schema, depth):
         for keyword in self.random.sample(["minLength", "maxLength", "pattern", "format"], 2):
             schema[keyword] = {"pattern": lambda: self.random.choice(PATTERNS),
-                               "format": lambda: self.random.choice(FORMATS)}.get(
+                               "format": lambda: self.random.choice(FORMATS[self.draft])}.get(
                                    keyword, lambda: self.random.randrange(5))()
 
     def of_number(self, schema, depth):
         for keyword in self.random.sample(["minimum", "maximum", "exclusiveMinimum",
                                            "exclusiveMaximum", "multipleOf"], 2):
-            schema[keyword] = (self.pick(1, 2, 0.5, 3, 0.25, 10) if keyword == "multipleOf" else
-                               self.random.choice(NUMBERS))
+            if keyword == "multipleOf":
+                schema[keyword] = self.pick(1, 2, 0.5, 3, 0.25, 10)
+            elif keyword.startswith("exclusive") and self.draft == "4":
+                schema[keyword] = self.chance(0.5)
+                schema.setdefault(keyword[9:].lower(), self.random.choice(NUMBERS))
+            else:
+                schema[keyword] = self.random.choice(NUMBERS)
 
     def of_object(self, schema, depth):
         names = self.random.sample(KEYS, 3)
-        for keyword in self.random.sample(
-                ["properties", "properties", "required", "additionalProperties",
-                 "patternProperties", "propertyNames", "minProperties", "maxProperties",
-                 "dependentRequired", "dependentSchemas", "unevaluatedProperties"], 3):
-            if keyword in ("properties", "dependentSchemas"):
+        keywords = ["properties", "properties", "required", "additionalProperties",
+                    "patternProperties", "minProperties", "maxProperties"]
+        keywords += ["dependentRequired", "dependentSchemas",
+                     "unevaluatedProperties"] if self.newest() else ["dependencies"]
+        keywords += ["propertyNames"] if self.draft != "4" else []
+        for keyword in self.random.sample(keywords, 3):
+            if keyword == "properties":
+                schema[keyword] = {name: self.below(depth) for name in names[:2]}
+            elif keyword == "dependentSchemas":
                 schema[keyword] = {name: self.schema(depth) for name in names[:2]}
+            elif keyword == "dependencies":
+                schema[keyword] = {names[0]: [names[1]], names[1]: self.schema(depth)}
             elif keyword == "required":
-                schema[keyword] = names[:self.random.randrange(3)]
+                schema[keyword] = names[:self.random.randrange(self.draft == "4", 3)]
             elif keyword == "patternProperties":
-                schema[keyword] = {self.random.choice(PATTERNS): self.schema(depth)}
+                schema[keyword] = {pattern: self.below(depth) for pattern in
+                                   self.random.sample(PATTERNS, self.pick(1, 1, 2))}
             elif keyword in ("minProperties", "maxProperties"):
                 schema[keyword] = self.random.randrange(4)
             elif keyword == "dependentRequired":
                 schema[keyword] = {names[0]: [names[1]]}
             elif keyword == "propertyNames":
                 schema[keyword] = self.pick({"pattern": self.random.choice(PATTERNS)},
-                                            {"maxLength": 2}, {"enum": names})
+                                            {"maxLength": 2}, {"enum": names}, self.below(1))
             else:
-                schema[keyword] = self.pick(False, self.schema(depth))
+                schema[keyword] = self.pick(False, self.below(depth))
 
     def of_array(self, schema, depth):
-        for keyword in self.random.sample(
-                ["items", "items", "prefixItems", "minItems", "maxItems", "uniqueItems", "contains",
-                 "unevaluatedItems"], 2):
-            if keyword == "prefixItems":
-                schema[keyword] = [self.schema(depth) for _ in range(self.random.randrange(1, 3))]
+        keywords = ["items", "items", "prefixItems", "minItems", "maxItems", "uniqueItems"]
+        keywords += ["contains"] if self.draft != "4" else []
+        keywords += ["unevaluatedItems"] if self.draft == "2020-12" else []
+        for keyword in self.random.sample(keywords, 2):
+            if keyword == "prefixItems" and self.draft == "2020-12":
+                schema[keyword] = self.prefix(depth)
+            elif keyword == "prefixItems":
+                schema["items"] = self.prefix(depth)
+                schema["additionalItems"] = self.pick(False, self.below(depth))
             elif keyword in ("minItems", "maxItems"):
                 schema[keyword] = self.random.randrange(4)
             elif keyword == "uniqueItems":
                 schema[keyword] = True
             else:
-                schema[keyword] = self.schema(depth)
-            if keyword == "contains" and self.chance(0.5):
+                schema[keyword] = self.below(depth)
+            if keyword == "contains" and self.chance(0.5) and self.newest():
                 schema[self.pick("minContains", "maxContains")] = self.random.randrange(3)
+
+    def prefix(self, depth):
+        return [self.below(depth) for _ in range(self.random.randrange(1, 3))]
 
     def of_branches(self, schema, depth):
         keyword = self.pick("anyOf", "oneOf", "allOf", "not", "if")
         if keyword == "not":
             schema[keyword] = self.schema(depth)
-        elif keyword == "if":
+        elif keyword == "if" and self.draft != "4":
             schema["if"] = self.schema(depth)
             schema["then"] = self.schema(depth)
             if self.chance(0.5):
                 schema["else"] = self.schema(depth)
-        else:
+        elif keyword != "if":
             schema[keyword] = [self.schema(depth) for _ in range(self.random.randrange(1, 4))]
+
+    def of_reference(self, schema, depth):
+        names = self.names[self.reachable:]
+        if names:
+            place = "$defs" if self.newest() else "definitions"
+            schema["$ref"] = f"#/{place}/{self.random.choice(names)}"
+        elif self.names or self.reachable:
+            self.of_object(schema, depth)
 
     def instance(self, schema, depth=4):
         """Often valid: follows the keywords that say what a value looks like."""
+        if isinstance(schema, dict) and "$ref" in schema and self.chance(0.8):
+            schema = self.definitions[schema["$ref"].split("/")[-1]]
         if not isinstance(schema, dict) or depth == 0 or self.chance(0.1):
             return self.value(1)
         if "const" in schema:
@@ -162,11 +232,11 @@ class Generator:
             for key in keys}
 
     def array_of(self, schema, depth):
-        prefix = schema.get("prefixItems", [])
-        count = self.random.randrange(4)
-        return [self.instance(prefix[i] if i < len(prefix) else
-                              schema.get("items", schema.get("contains", True)), depth - 1)
-                for i in range(count)]
+        prefix, rest = schema.get("prefixItems", []), schema.get("items", schema.get("contains"))
+        if isinstance(rest, list):
+            prefix, rest = rest, schema.get("additionalItems")
+        return [self.instance(prefix[i] if i < len(prefix) else rest, depth - 1)
+                for i in range(self.random.randrange(4))]
 
     def mutate(self, value):
         """Changes one place."""
