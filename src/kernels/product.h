@@ -14,11 +14,12 @@
  *                    unsigned below 128, or as WIDE_BIAS says when `wide`; x is signed
  *     CZ_BFLOAT_PAIRS, bfloat_dot      only where pairs of bf16 are multiplied by one instruction
  *
- * One activation row (decoding): PANELS panels are streamed side by side, once, and codes are unpacked
- * in registers. More rows: a strip of PANELS panels and some blocks of columns is unpacked to bytes and
- * floats in L1 and multiplied with all activation rows, a tile of them at a time; what the earlier
- * strips of the same panels gave waits in `sums`. For every row both paths do the specified operations
- * in the specified order.
+ * One activation row (decoding): a few panels are streamed side by side, once, and codes are
+ * unpacked in registers; several streams, because the hardware's prefetcher stops at the end of each page.
+ * More rows: a strip of PANELS panels and some blocks of columns is unpacked to bytes and floats in
+ * L1 and multiplied with all activation rows, a tile of them at a time; what the earlier strips of
+ * the same panels gave waits in `sums`. For every row both paths do the specified operations in the
+ * specified order.
  */
 #ifndef CZ_KERNELS_PRODUCT_H
 #define CZ_KERNELS_PRODUCT_H
@@ -38,6 +39,7 @@ enum {
     STRIP_BLOCKS = 18,   /* of a strip at most */
     BFLOAT_BLOCKS = 9,   /* the same, bf16 */
     BLOCK_STEPS = 8,
+    BESIDE = 4, /* panels that one activation row meets at a time; PANELS where fewer are left */
     PREFETCH_BYTES = 2048,
 };
 
@@ -146,23 +148,23 @@ INLINE struct parts parts_of(struct shape shape, const unsigned char *block, uin
                           codes + (size_t)vector * VECTOR_ROWS * 4};
 }
 
-/* The exact dot products of half a block of PANELS panels. */
-INLINE void half_block(struct shape shape, const struct parts *parts, uint32_t offset,
+/* The exact dot products of half a block of `count` panels. */
+INLINE void half_block(struct shape shape, int count, const struct parts *parts, uint32_t offset,
                        const struct cz_tile_block *x, int half, fvec *products)
 {
     bool wide = is_wide(shape.width);
-    ivec dot[PANELS], start = ivec_set(0);
+    ivec dot[BESIDE], start = ivec_set(0);
     if (wide || !shape.has_minimum)
         start = ivec_set(start_factor(wide, offset) * x->sums[half]);
-    UNROLL for (int p = 0; p < PANELS; p++)
+    UNROLL for (int p = 0; p < count; p++)
         dot[p] = start;
     UNROLL for (int s = half * 4; s < half * 4 + 4; s++)
     {
         ivec codes = broadcast4(x->codes + (size_t)s * 4);
-        UNROLL for (int p = 0; p < PANELS; p++)
+        UNROLL for (int p = 0; p < count; p++)
             dot[p] = ivec_dot4(dot[p], unpack(shape.width, parts[p].codes, s), codes, wide);
     }
-    UNROLL for (int p = 0; p < PANELS; p++)
+    UNROLL for (int p = 0; p < count; p++)
         products[p] = to_float(dot[p]);
 }
 
@@ -190,32 +192,32 @@ INLINE fvec add_block(struct shape shape, struct parts parts, const struct cz_ti
 
 typedef fvec panel_sums[PANEL_VECTORS];
 
-/* PANELS panels side by side, two streams of memory, and one activation row. */
-INLINE void panels_product(struct shape shape, const struct cz_packed *weights,
+/* `count` panels side by side, each a stream of memory, and one activation row. */
+INLINE void panels_product(struct shape shape, int count, const struct cz_packed *weights,
                            const unsigned char *const *panels, void *activations,
                            panel_sums *sums)
 {
     uint32_t blocks = cz_packed_blocks(weights);
     size_t block_bytes = block_bytes_of(shape);
-    const unsigned char *block[PANELS];
-    memcpy(block, panels, sizeof block);
+    const unsigned char *block[BESIDE];
+    memcpy(block, panels, count * sizeof *block);
     for (size_t b = 0; b < blocks; b++) {
         struct cz_tile_block x = cz_tile_block(activations, 1, b);
-        UNROLL for (int p = 0; p < PANELS; p++)
+        UNROLL for (int p = 0; p < count; p++)
             UNROLL for (size_t line = 0; line < block_bytes; line += 64)
                 __builtin_prefetch(block[p] + PREFETCH_BYTES + line);
         UNROLL for (uint32_t v = 0; v < PANEL_VECTORS; v++)
         {
-            struct parts parts[PANELS];
-            fvec low[PANELS], high[PANELS];
-            UNROLL for (int p = 0; p < PANELS; p++)
+            struct parts parts[BESIDE];
+            fvec low[BESIDE], high[BESIDE];
+            UNROLL for (int p = 0; p < count; p++)
                 parts[p] = parts_of(shape, block[p], v);
-            half_block(shape, parts, weights->offset, &x, 0, low);
-            half_block(shape, parts, weights->offset, &x, 1, high);
-            UNROLL for (int p = 0; p < PANELS; p++)
+            half_block(shape, count, parts, weights->offset, &x, 0, low);
+            half_block(shape, count, parts, weights->offset, &x, 1, high);
+            UNROLL for (int p = 0; p < count; p++)
                 sums[p][v] = add_block(shape, parts[p], &x, low[p], high[p], sums[p][v]);
         }
-        UNROLL for (int p = 0; p < PANELS; p++)
+        UNROLL for (int p = 0; p < count; p++)
             block[p] += block_bytes;
     }
 }
@@ -255,12 +257,12 @@ INLINE fvec bfloat_add(fvec sum, bfloat_pairs w, const unsigned char *x, uint32_
 }
 #endif
 
-static void bfloat_panels(const struct cz_packed *weights, const unsigned char *const *panels,
-                          void *activations, panel_sums *sums)
+INLINE void bfloat_beside(int count, const struct cz_packed *weights,
+                          const unsigned char *const *panels, void *activations, panel_sums *sums)
 {
     size_t lines = (size_t)cz_packed_blocks(weights) * CZ_BLOCK_COLUMNS / 2;
     for (size_t k = 0; k < lines; k++)
-        UNROLL for (uint32_t p = 0; p < PANELS; p++)
+        UNROLL for (int p = 0; p < count; p++)
         {
             const unsigned char *line = panels[p] + k * 64;
             __builtin_prefetch(line + PREFETCH_BYTES);
@@ -270,6 +272,15 @@ static void bfloat_panels(const struct cz_packed *weights, const unsigned char *
                 sums[p][v] = bfloat_add(sums[p][v], w, activations, 1, k, 0);
             }
         }
+}
+
+static void bfloat_panels(uint32_t count, const struct cz_packed *weights,
+                          const unsigned char *const *panels, void *activations, panel_sums *sums)
+{
+    if (count == BESIDE)
+        bfloat_beside(BESIDE, weights, panels, activations, sums);
+    else
+        bfloat_beside(PANELS, weights, panels, activations, sums);
 }
 
 /* ---- Many activation rows ---- */
@@ -631,9 +642,10 @@ static void bfloat_product(const struct cz_matmul *m, struct cz_range range)
 
 /* ---- Which of them ---- */
 
-/* Adds the products of PANELS panels and one activation row to sums[panel]. */
-typedef void panels_function(const struct cz_packed *weights, const unsigned char *const *panels,
-                             void *activations, panel_sums *sums);
+/* Adds the products of `count` panels, BESIDE or PANELS, and one activation row to sums[panel]. */
+typedef void panels_function(uint32_t count, const struct cz_packed *weights,
+                             const unsigned char *const *panels, void *activations,
+                             panel_sums *sums);
 
 /* What depends on width, groups and minima. */
 struct shape_functions {
@@ -643,11 +655,15 @@ struct shape_functions {
 };
 
 #define SHAPE(name, width, groups, has_minimum)                                                    \
-    static void panels_##name(const struct cz_packed *weights, const unsigned char *const *panels, \
-                              void *activations, panel_sums *sums)                                 \
+    static void panels_##name(uint32_t count, const struct cz_packed *weights,                     \
+                              const unsigned char *const *panels, void *activations,               \
+                              panel_sums *sums)                                                    \
     {                                                                                              \
-        panels_product((struct shape){width, groups, has_minimum}, weights, panels, activations,   \
-                       sums);                                                                      \
+        struct shape shape = {width, groups, has_minimum};                                         \
+        if (count == BESIDE)                                                                       \
+            panels_product(shape, BESIDE, weights, panels, activations, sums);                     \
+        else                                                                                       \
+            panels_product(shape, PANELS, weights, panels, activations, sums);                     \
     }                                                                                              \
     static void unpack_##name(const unsigned char *block, size_t block_bytes, uint32_t blocks,     \
                               uint32_t p, struct strip *strip)                                     \
@@ -686,16 +702,17 @@ static const struct shape_functions SHAPES[CZ_WIDTHS][2][2] = {
 static void row_product(panels_function *product, const struct cz_matmul *m, struct cz_range range)
 {
     void *activations = activation_tile(m, 0).memory;
-    for (uint32_t entry = range.first; entry < range.end; entry += PANELS) {
-        const unsigned char *panels[PANELS];
-        panel_sums sums[PANELS];
-        for (uint32_t p = 0; p < PANELS; p++) {
+    for (uint32_t entry = range.first, count; entry < range.end; entry += count) {
+        const unsigned char *panels[BESIDE];
+        panel_sums sums[BESIDE];
+        count = range.end - entry >= BESIDE ? BESIDE : PANELS;
+        for (uint32_t p = 0; p < count; p++) {
             panels[p] = cz_packed_panel(m->weights, entry_panel(m, second_entry(range, entry, p)));
             UNROLL for (uint32_t v = 0; v < PANEL_VECTORS; v++)
                 sums[p][v] = fvec_set(0.0f);
         }
-        product(m->weights, panels, activations, sums);
-        for (uint32_t p = 0; p < PANELS && entry + p < range.end; p++) {
+        product(count, m->weights, panels, activations, sums);
+        for (uint32_t p = 0; p < count && entry + p < range.end; p++) {
             float stored[CZ_PANEL_ROWS];
             memcpy(stored, sums[p], sizeof stored);
             store_sums(m, 0, 1, entry + p, stored, 0);
