@@ -12,296 +12,10 @@
  * "any text" only here and there (a key that must not be one of those declared) takes that state's
  * mask and redoes the parts of the trie where they differ.
  */
-#include "constraint/machine.h"
-#include "constraint/vocab_internal.h"
+#include "constraint/walk.h"
 
 #include <malloc.h>
 #include <stdlib.h>
-
-enum { SPARSE_LIMIT = 1024 };
-
-/* ---- Sets of tokens: ids while they are few, else bits in the machine's scratch ---- */
-
-struct collection {
-    struct cz_machine *machine;
-    const struct cz_trie *trie; /* whose chains of equal tokens count */
-    uint32_t ids[SPARSE_LIMIT];
-    uint32_t count; /* of ids, some perhaps twice; of bits it is known when all are there */
-    bool dense;
-    uint32_t *uncertain;
-    uint32_t uncertain_count, uncertain_capacity;
-};
-
-static void add_bit(struct collection *found, uint32_t token)
-{
-    found->machine->scratch_words[token / 32] |= 1u << token % 32;
-}
-
-static void make_dense(struct collection *found)
-{
-    struct cz_machine *machine = found->machine;
-    memset(machine->scratch_words, 0, machine->vocab->words * sizeof(uint32_t));
-    for (uint32_t i = 0; i < found->count; i++)
-        add_bit(found, found->ids[i]);
-    found->dense = true;
-}
-
-static void add_token(struct collection *found, uint32_t token)
-{
-    if (!found->dense && found->count < SPARSE_LIMIT) {
-        found->ids[found->count++] = token;
-        return;
-    }
-    if (!found->dense)
-        make_dense(found);
-    add_bit(found, token);
-}
-
-static void remove_token(struct collection *found, uint32_t token)
-{
-    found->machine->scratch_words[token / 32] &= ~(1u << token % 32);
-}
-
-static void add_chain(struct collection *found, uint32_t token)
-{
-    for (; token != UINT32_MAX; token = found->trie->same[token])
-        add_token(found, token);
-}
-
-static void add_uncertain(struct collection *found, uint32_t token)
-{
-    for (; token != UINT32_MAX; token = found->trie->same[token]) {
-        if (!cz_machine_grow(found->machine, (void **)&found->uncertain, found->uncertain_count,
-                             &found->uncertain_capacity, sizeof *found->uncertain))
-            return;
-        found->uncertain[found->uncertain_count++] = token;
-    }
-}
-
-static void use_words(struct collection *found, const uint32_t *words)
-{
-    memcpy(found->machine->scratch_words, words, found->machine->vocab->words * sizeof *words);
-    found->dense = true;
-}
-
-/* By way of bits, and bits that tell which words have any. */
-static void order_by_bits(struct collection *found)
-{
-    struct cz_machine *machine = found->machine;
-    uint32_t words = machine->vocab->words, count = 0;
-    uint32_t *filled = machine->scratch_words + words;
-    memset(filled, 0, (words / 32 + 1) * sizeof *filled);
-    make_dense(found);
-    found->dense = false;
-    for (uint32_t i = 0; i < found->count; i++)
-        filled[found->ids[i] / 1024] |= 1u << found->ids[i] / 32 % 32;
-    for (uint32_t f = 0; f <= words / 32; f++) {
-        for (uint32_t some = filled[f]; some; some &= some - 1) {
-            uint32_t w = f * 32 + (uint32_t)__builtin_ctz(some);
-            for (uint32_t bits = machine->scratch_words[w]; bits; bits &= bits - 1)
-                found->ids[count++] = w * 32 + (uint32_t)__builtin_ctz(bits);
-        }
-    }
-    found->count = count;
-}
-
-/* By insertion while they are few, else over the bits. */
-static void order_ids(struct collection *found)
-{
-    enum { FEW = 48 };
-    uint32_t *ids = found->ids;
-    if (found->count > FEW) {
-        order_by_bits(found);
-        return;
-    }
-    for (uint32_t i = 1; i < found->count; i++) {
-        uint32_t id = ids[i], at = i;
-        for (; at > 0 && ids[at - 1] > id; at--)
-            ids[at] = ids[at - 1];
-        ids[at] = id;
-    }
-}
-
-static void sort_ids(struct collection *found)
-{
-    uint32_t kept = 0;
-    order_ids(found);
-    for (uint32_t i = 0; i < found->count; i++) {
-        if (!kept || found->ids[kept - 1] != found->ids[i])
-            found->ids[kept++] = found->ids[i];
-    }
-    found->count = kept;
-}
-
-/* Without a popcount instruction in the baseline, bits are summed in parallel: loops like this one
- * are vectorised. */
-uint32_t cz_mask_count(const uint32_t *words, uint32_t count)
-{
-    uint32_t total = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t word = words[i];
-        word -= word >> 1 & 0x55555555u;
-        word = (word & 0x33333333u) + (word >> 2 & 0x33333333u);
-        word = (word + (word >> 4)) & 0x0F0F0F0Fu;
-        total += (word * 0x01010101u) >> 24;
-    }
-    return total;
-}
-
-/* A copy of what was found, as bits or ascending ids. NULL without memory. */
-static uint32_t *copy_found(struct collection *found)
-{
-    if (!found->dense)
-        sort_ids(found);
-    else
-        found->count = cz_mask_count(found->machine->scratch_words, found->machine->vocab->words);
-    size_t size = found->dense ? found->machine->vocab->words : found->count;
-    uint32_t *copy = malloc((size + 1) * sizeof *copy);
-    if (copy && size)
-        memcpy(copy, found->dense ? found->machine->scratch_words : found->ids,
-               size * sizeof *copy);
-    return copy;
-}
-
-/* ---- Freedom: text that needs not be walked ---- */
-
-static void find_freedoms(struct cz_machine *machine, uint32_t id)
-{
-    enum { MOST = 4 };
-    static const struct cz_chars unsafe = {{UINT32_MAX | 1ull << '"', 1ull << ('\\' - 64), 0}};
-    struct cz_local local = machine->locals[id];
-    struct cz_expr_freedom found[MOST];
-    bool string = local.kind == LOCAL_STRING && local.b == 0;
-    unsigned count = string || local.kind == LOCAL_LEXEME
-                         ? cz_expr_freedoms(machine->exprs, local.a, found, MOST)
-                         : 0;
-    local.freedom = machine->freedom_count;
-    for (unsigned i = 0; i < count; i++) {
-        for (int w = 0; w < 3 && string; w++)
-            found[i].chars.words[w] &= ~unsafe.words[w];
-        if (!cz_machine_grow(machine, (void **)&machine->freedoms, machine->freedom_count,
-                             &machine->freedom_capacity, sizeof *machine->freedoms))
-            break;
-        machine->freedoms[machine->freedom_count++] = found[i];
-        local.freedom_count++;
-    }
-    local.freedom_known = true;
-    machine->locals[id] = local;
-}
-
-/* Whether everything at and below the node stays in the local, and alive. */
-static bool is_free(struct cz_machine *machine, const struct cz_trie *trie, uint32_t id,
-                    uint32_t node)
-{
-    if (!machine->locals[id].freedom_known)
-        find_freedoms(machine, id);
-    const struct cz_local *local = &machine->locals[id];
-    const struct cz_chars *chars = &trie->sets[trie->below[node]];
-    uint32_t characters = trie->nodes[node].characters;
-    for (uint32_t i = 0; i < local->freedom_count; i++) {
-        const struct cz_expr_freedom *freedom = &machine->freedoms[local->freedom + i];
-        if (cz_chars_within(chars, &freedom->chars) &&
-            (freedom->limit == CZ_EXPR_UNBOUNDED ||
-             (characters < 255 && characters <= freedom->limit)))
-            return true;
-    }
-    return false;
-}
-
-/* ---- The walk ---- */
-
-/* What is done with a node that threads reach; the threads may be changed. false stops the walk. */
-typedef bool take_function(void *context, uint32_t node, uint32_t token, struct cz_threads *threads,
-                           uint32_t first);
-
-enum { WORTH_ASKING = 4 }; /* nodes of a subtree */
-
-/* Steps the only thread there is where nothing but its local and gap change: *next is then what it
- * becomes. false when it is to be stepped in full. */
-static inline bool step_plain(const struct cz_machine *machine, struct cz_thread at, uint8_t byte,
-                              struct cz_thread *next, bool *dead)
-{
-    const uint32_t *table = machine->locals[at.local].next;
-    uint32_t step = table ? table[byte] : 0;
-    if (step == 0 || (step & STEP_EFFECT) || at.marks)
-        return false;
-    *dead = step == STEP_DEAD;
-    if (step == STEP_GAP) {
-        uint32_t gap = cz_gap_step(machine, GAP_EDGE, 0, at.gap, byte);
-        *dead = gap == CZ_NO_GAP;
-        *next = (struct cz_thread){at.local, at.stack, 0, (uint16_t)gap};
-        return true;
-    }
-    if (at.gap && !*dead)
-        *dead = !cz_gap_done(machine, GAP_EDGE, 0, at.gap);
-    *next = (struct cz_thread){step, at.stack, 0, 0};
-    return true;
-}
-
-static void add_below(struct collection *found, uint32_t node)
-{
-    const struct cz_trie_node *nodes = found->trie->nodes;
-    if (!found->dense && nodes[node].skip >= SPARSE_LIMIT)
-        make_dense(found);
-    for (uint32_t i = node; i < node + nodes[node].skip; i++)
-        add_chain(found, nodes[i].token);
-}
-
-/* Walks the nodes below `top`, or at it and below, with these threads before it. Tokens that are
- * allowed for plain reasons are added to `found` and not shown to `take`; without `found`, every
- * node with a token is. */
-static void walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_t top, bool at_top,
-                 const struct cz_thread *begin, uint32_t begin_count, take_function *take,
-                 struct collection *found, void *context)
-{
-    struct cz_threads *threads = &machine->walk;
-    uint32_t *starts = machine->walk_starts;
-    uint32_t base = trie->nodes[top].depth - at_top;
-    uint32_t end = top + trie->nodes[top].skip;
-    bool ask = found && trie->below;
-    threads->count = 0;
-    for (uint32_t i = 0; i < begin_count; i++) {
-        if (!cz_threads_add(threads, cz_thread_open(machine, begin[i]))) {
-            cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
-            return;
-        }
-    }
-    starts[0] = 0;
-    starts[1] = begin_count;
-    for (uint32_t i = top + !at_top; i < end;) {
-        const struct cz_trie_node *node = &trie->nodes[i];
-        uint32_t depth = node->depth - base, first = starts[depth];
-        bool all = false, dead = false;
-        bool one = first - starts[depth - 1] == 1;
-        const struct cz_thread *from = &threads->items[starts[depth - 1]];
-        threads->count = first;
-        if (ask && node->skip >= WORTH_ASKING) {
-            for (uint32_t t = starts[depth - 1]; t < first && !all; t++)
-                all = !threads->items[t].marks &&
-                      is_free(machine, trie, threads->items[t].local, i);
-        }
-        /* mostly one thread goes on to another local, and nothing else happens */
-        bool plain = one && !all && first < threads->capacity &&
-                     step_plain(machine, *from, node->byte, &threads->items[first], &dead);
-        if (plain)
-            threads->count += !dead;
-        for (uint32_t t = starts[depth - 1]; t < first && !all && !plain; t++)
-            cz_thread_step(machine, threads->items[t], node->byte, NULL, threads, first);
-        if (all)
-            add_below(found, i);
-        if (all || threads->count == first) {
-            i += node->skip;
-            continue;
-        }
-        if (plain && found)
-            add_chain(found, node->token);
-        else if ((!plain || node->token != UINT32_MAX) &&
-                 !take(context, i, node->token, threads, first))
-            return;
-        starts[depth + 1] = threads->count;
-        i += threads->count == first ? node->skip : 1;
-    }
-}
 
 static bool is_certain(const struct cz_threads *threads, uint32_t first)
 {
@@ -319,16 +33,16 @@ static bool take_tokens(void *context, uint32_t node, uint32_t token, struct cz_
     if (token == UINT32_MAX)
         return true;
     if (is_certain(threads, first))
-        add_chain(context, token);
+        cz_tokens_add_chain(context, token);
     else
-        add_uncertain(context, token);
+        cz_tokens_add_uncertain(context, token);
     return true;
 }
 
 /* ---- Splits ---- */
 
 struct splitting {
-    struct collection found;
+    struct cz_tokens found;
     struct cz_split *split;
 };
 
@@ -357,9 +71,9 @@ static bool take_exits(void *context, uint32_t node, uint32_t token, struct cz_t
     if (token == UINT32_MAX)
         return true;
     if (ends || (kept > first && is_certain(threads, first)))
-        add_chain(&splitting->found, token);
+        cz_tokens_add_chain(&splitting->found, token);
     else if (kept > first)
-        add_uncertain(&splitting->found, token);
+        cz_tokens_add_uncertain(&splitting->found, token);
     return true;
 }
 
@@ -367,7 +81,7 @@ static void split_walk(struct splitting *splitting, const struct cz_trie *trie, 
 {
     const struct cz_thread thread = {.local = local, .stack = CZ_STACK_UNKNOWN};
     splitting->found.trie = trie;
-    walk(splitting->found.machine, trie, 0, false, &thread, 1, take_exits, &splitting->found,
+    cz_walk(splitting->found.machine, trie, 0, false, &thread, 1, take_exits, &splitting->found,
          splitting);
 }
 
@@ -388,24 +102,24 @@ static uint32_t text_local(struct cz_machine *machine, cz_expr expr)
 static void split_text(struct splitting *splitting, uint32_t local)
 {
     const struct cz_vocab *vocab = splitting->found.machine->vocab;
-    use_words(&splitting->found, vocab->text_words);
+    cz_tokens_use(&splitting->found, vocab->text_words);
     for (uint32_t i = 0; i < vocab->closing_count; i++)
-        add_token(&splitting->found, vocab->closing[i]);
+        cz_tokens_add(&splitting->found, vocab->closing[i]);
     split_walk(splitting, &vocab->escapes, local);
     splitting->split->quotes = true;
 }
 
 /* At most so many characters. */
-static void use_short_text(struct collection *found, uint32_t characters)
+static void use_short_text(struct cz_tokens *found, uint32_t characters)
 {
     const struct cz_vocab *vocab = found->machine->vocab;
     if (characters <= CZ_VOCAB_SHORT) {
-        use_words(found, vocab->short_words[characters]);
+        cz_tokens_use(found, vocab->short_words[characters]);
         return;
     }
-    use_words(found, vocab->text_words);
+    cz_tokens_use(found, vocab->text_words);
     for (uint32_t i = vocab->long_count; i-- > 0 && vocab->long_sizes[i] > characters;)
-        remove_token(found, vocab->long_ids[i]);
+        cz_tokens_remove(found, vocab->long_ids[i]);
 }
 
 /* ---- Declared keys: the trie is followed along the keys, without a local for every prefix ---- */
@@ -420,7 +134,7 @@ static void name_part(struct splitting *splitting, const struct cz_inner *inner,
         .local = cz_local_add(machine, LOCAL_NAME, inner->object, inner->first << 16 | inner->last,
                               inner->depth, 0),
         .stack = CZ_STACK_UNKNOWN};
-    walk(machine, &machine->vocab->trie, child, true, &thread, 1, take_exits, &splitting->found,
+    cz_walk(machine, &machine->vocab->trie, child, true, &thread, 1, take_exits, &splitting->found,
          splitting);
 }
 
@@ -455,7 +169,7 @@ static void name_walk(struct splitting *splitting, struct cz_inner inner, uint32
         if (!child)
             continue;
         if (trie->nodes[child].token != UINT32_MAX)
-            add_chain(&splitting->found, trie->nodes[child].token);
+            cz_tokens_add_chain(&splitting->found, trie->nodes[child].token);
         name_walk(splitting, next, child);
     }
 }
@@ -485,7 +199,7 @@ static void split_new(struct splitting *splitting, uint32_t local)
     } else if (expr == CZ_EXPR_TEXT) {
         split_text(splitting, local);
     } else if (cz_expr_is_open(machine->exprs, expr)) {
-        use_words(&splitting->found, vocab->text_words);
+        cz_tokens_use(&splitting->found, vocab->text_words);
         split_walk(splitting, &vocab->unsafe, local);
         splitting->split->unsafe = true;
     } else if (cz_expr_longest_text(machine->exprs, expr) != CZ_EXPR_UNBOUNDED) {
@@ -603,7 +317,7 @@ static struct cz_split *split_of(struct cz_machine *machine, uint32_t local)
     if (!split_by_difference(machine, &made, local)) {
         made.part_count = 0;
         split_new(&splitting, local);
-        uint32_t *copy = copy_found(&splitting.found);
+        uint32_t *copy = cz_tokens_copy(&splitting.found);
         made.words = splitting.found.dense ? copy : NULL;
         made.ids = splitting.found.dense ? NULL : copy;
         made.count = splitting.found.count;
@@ -618,10 +332,10 @@ static struct cz_split *split_of(struct cz_machine *machine, uint32_t local)
 /* ---- Masks ---- */
 
 /* Starts from the split's own tokens; uncertain ones are copied. */
-static void begin_with(struct collection *found, const struct cz_split *split)
+static void begin_with(struct cz_tokens *found, const struct cz_split *split)
 {
     if (split->words) {
-        use_words(found, split->words);
+        cz_tokens_use(found, split->words);
     } else {
         found->count = split->count;
         if (split->count)
@@ -635,7 +349,7 @@ static void begin_with(struct collection *found, const struct cz_split *split)
 }
 
 /* Goes on from the exits with what the stack says. */
-static void follow_exits(struct collection *found, const struct cz_split *split, uint32_t stack)
+static void follow_exits(struct cz_tokens *found, const struct cz_split *split, uint32_t stack)
 {
     struct cz_machine *machine = found->machine;
     const struct cz_vocab *vocab = machine->vocab;
@@ -648,30 +362,30 @@ static void follow_exits(struct collection *found, const struct cz_split *split,
     for (uint32_t i = 0; i < split->exit_count; i++) {
         struct cz_exit exit = split->exits[i];
         struct cz_thread thread = {top.local, top.parent, (uint16_t)(exit.marks | open), 0};
-        walk(machine, trie, exit.node, exit.redo, &thread, 1, take_tokens, found, found);
+        cz_walk(machine, trie, exit.node, exit.redo, &thread, 1, take_tokens, found, found);
     }
 }
 
 /* Behind the closing quote of any text. */
-static void follow_quotes(struct collection *found, uint32_t local, uint32_t stack)
+static void follow_quotes(struct cz_tokens *found, uint32_t local, uint32_t stack)
 {
     struct cz_machine *machine = found->machine;
     struct cz_threads behind = {0};
     cz_thread_step(machine, (struct cz_thread){.local = local, .stack = stack}, '"', NULL, &behind, 0);
     found->trie = &machine->vocab->quotes;
-    walk(machine, found->trie, 0, false, behind.items, behind.count, take_tokens, found, found);
+    cz_walk(machine, found->trie, 0, false, behind.items, behind.count, take_tokens, found, found);
     free(behind.items);
 }
 
 /* Takes the base's mask and redoes the parts that differ. */
-static bool redo_parts(struct collection *found, uint32_t local, uint32_t stack)
+static bool redo_parts(struct cz_tokens *found, uint32_t local, uint32_t stack)
 {
     struct cz_machine *machine = found->machine;
     const struct cz_trie *trie = &machine->vocab->trie;
     const struct cz_mask_entry *base = cz_mask_of(machine, machine->splits[local].base, stack);
     if (!base || !base->words)
         return false;
-    use_words(found, base->words);
+    cz_tokens_use(found, base->words);
     for (uint32_t i = 0; i < base->uncertain_count; i++) {
         if (cz_machine_grow(machine, (void **)&found->uncertain, found->uncertain_count,
                             &found->uncertain_capacity, sizeof *found->uncertain))
@@ -682,22 +396,22 @@ static bool redo_parts(struct collection *found, uint32_t local, uint32_t stack)
         uint32_t node = machine->splits[local].parts[i];
         for (uint32_t n = node; n < node + trie->nodes[node].skip; n++) {
             for (uint32_t t = trie->nodes[n].token; t != UINT32_MAX; t = trie->same[t])
-                remove_token(found, t);
+                cz_tokens_remove(found, t);
         }
         struct cz_thread thread = {.local = machine->splits[local].part_locals[i], .stack = stack};
-        walk(machine, trie, node, true, &thread, 1, take_tokens, found, found);
+        cz_walk(machine, trie, node, true, &thread, 1, take_tokens, found, found);
     }
     return true;
 }
 
 /* A special token that the thread takes by id. */
-static void add_tokens_by_id(struct collection *found, struct cz_thread thread)
+static void add_tokens_by_id(struct cz_tokens *found, struct cz_thread thread)
 {
     struct cz_machine *machine = found->machine;
     struct cz_threads opened = {0};
     cz_symbol_tokens(machine, thread, &opened);
     for (uint32_t i = 0; i < opened.count; i++)
-        add_token(found, machine->locals[opened.items[i].local].a);
+        cz_tokens_add(found, machine->locals[opened.items[i].local].a);
     free(opened.items);
 }
 
@@ -715,7 +429,7 @@ static bool fill_entry(struct cz_machine *machine, uint32_t local, uint32_t stac
                        struct cz_mask_entry *entry)
 {
     struct cz_split *split = split_of(machine, local);
-    struct collection found;
+    struct cz_tokens found;
     if (!split)
         return false;
     if (!split->base && !split->exit_count && !split->quotes && !machine->rules) {
@@ -743,7 +457,7 @@ static bool fill_entry(struct cz_machine *machine, uint32_t local, uint32_t stac
     }
     if (machine->rules)
         add_tokens_by_id(&found, (struct cz_thread){.local = local, .stack = stack});
-    uint32_t *copy = copy_found(&found);
+    uint32_t *copy = cz_tokens_copy(&found);
     *entry = (struct cz_mask_entry){.ids = found.dense ? NULL : copy,
                                     .words = found.dense ? copy : NULL, .count = found.count,
                                     .uncertain = found.uncertain,
@@ -867,7 +581,7 @@ static void measure_all(struct measure *measure, const struct cz_thread *threads
     struct cz_machine *machine = measure->machine;
     bool text = measure_text(measure, threads, count);
     measure->trie = text ? &machine->vocab->unsafe : &machine->vocab->trie;
-    walk(machine, measure->trie, 0, false, threads, count, measure_node, NULL, measure);
+    cz_walk(machine, measure->trie, 0, false, threads, count, measure_node, NULL, measure);
 }
 
 uint32_t cz_mask_reach(struct cz_machine *machine, struct cz_thread thread)
@@ -904,7 +618,7 @@ static bool found_one(void *context, uint32_t node, uint32_t token, struct cz_th
 bool cz_mask_goes_on(struct cz_machine *machine, uint32_t at, const struct cz_threads *threads)
 {
     bool found = false;
-    walk(machine, &machine->vocab->trie, at, false, threads->items, threads->count, found_one, NULL,
+    cz_walk(machine, &machine->vocab->trie, at, false, threads->items, threads->count, found_one, NULL,
          &found);
     return found;
 }

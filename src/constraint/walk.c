@@ -1,0 +1,150 @@
+/*
+ * walk.c - walks over the vocabulary's trie with the threads of a state.
+ *
+ * Nearly everywhere one thread goes on to one local, by a look at its table. Where whatever text of
+ * some characters leaves the local alive, the parts of the trie that are made of them are taken
+ * whole.
+ */
+#include "constraint/walk.h"
+
+/* ---- Freedom: text that needs not be walked ---- */
+
+static void find_freedoms(struct cz_machine *machine, uint32_t id)
+{
+    enum { MOST = 4 };
+    static const struct cz_chars unsafe = {{UINT32_MAX | 1ull << '"', 1ull << ('\\' - 64), 0}};
+    struct cz_local local = machine->locals[id];
+    struct cz_expr_freedom found[MOST];
+    bool string = local.kind == LOCAL_STRING && local.b == 0;
+    unsigned count = string || local.kind == LOCAL_LEXEME
+                         ? cz_expr_freedoms(machine->exprs, local.a, found, MOST)
+                         : 0;
+    local.freedom = machine->freedom_count;
+    for (unsigned i = 0; i < count; i++) {
+        for (int w = 0; w < 3 && string; w++)
+            found[i].chars.words[w] &= ~unsafe.words[w];
+        if (!cz_machine_grow(machine, (void **)&machine->freedoms, machine->freedom_count,
+                             &machine->freedom_capacity, sizeof *machine->freedoms))
+            break;
+        machine->freedoms[machine->freedom_count++] = found[i];
+        local.freedom_count++;
+    }
+    local.freedom_known = true;
+    machine->locals[id] = local;
+}
+
+/* Whether everything at and below the node stays in the local, and alive. */
+static bool is_free(struct cz_machine *machine, const struct cz_trie *trie, uint32_t id,
+                    uint32_t node)
+{
+    if (!machine->locals[id].freedom_known)
+        find_freedoms(machine, id);
+    const struct cz_local *local = &machine->locals[id];
+    const struct cz_chars *chars = &trie->sets[trie->below[node]];
+    uint32_t characters = trie->nodes[node].characters;
+    for (uint32_t i = 0; i < local->freedom_count; i++) {
+        const struct cz_expr_freedom *freedom = &machine->freedoms[local->freedom + i];
+        if (cz_chars_within(chars, &freedom->chars) &&
+            (freedom->limit == CZ_EXPR_UNBOUNDED ||
+             (characters < 255 && characters <= freedom->limit)))
+            return true;
+    }
+    return false;
+}
+
+/* ---- The walk ---- */
+
+enum { WORTH_ASKING = 4 }; /* nodes of a subtree */
+
+/* Steps the only thread there is where nothing but its local and gap change: *next is then what it
+ * becomes. false when it is to be stepped in full. */
+static inline bool step_plain(const struct cz_machine *machine, struct cz_thread at, uint8_t byte,
+                              struct cz_thread *next, bool *dead)
+{
+    const uint32_t *table = machine->locals[at.local].next;
+    uint32_t step = table ? table[byte] : 0;
+    if (step == 0 || (step & STEP_EFFECT) || at.marks)
+        return false;
+    *dead = step == STEP_DEAD;
+    if (step == STEP_GAP) {
+        uint32_t gap = cz_gap_step(machine, GAP_EDGE, 0, at.gap, byte);
+        *dead = gap == CZ_NO_GAP;
+        *next = (struct cz_thread){at.local, at.stack, 0, (uint16_t)gap};
+        return true;
+    }
+    if (at.gap && !*dead)
+        *dead = !cz_gap_done(machine, GAP_EDGE, 0, at.gap);
+    *next = (struct cz_thread){step, at.stack, 0, 0};
+    return true;
+}
+
+/* What becomes of the threads at a node. */
+enum reached {
+    NOTHING,
+    EVERYTHING, /* all that stands at the node and below it is allowed */
+    ANOTHER,    /* the one thread went on to another local */
+    THREADS     /* to be looked at */
+};
+
+/* Steps the threads from..first of the parent; those at the node stand behind them. */
+static enum reached reach(struct cz_machine *machine, const struct cz_trie *trie, uint32_t at,
+                          uint32_t from, uint32_t first, bool ask)
+{
+    const struct cz_trie_node *node = &trie->nodes[at];
+    struct cz_threads *threads = &machine->walk;
+    bool dead;
+    threads->count = first;
+    for (uint32_t t = from; t < first && ask && node->skip >= WORTH_ASKING; t++) {
+        if (!threads->items[t].marks && is_free(machine, trie, threads->items[t].local, at))
+            return EVERYTHING;
+    }
+    if (first - from == 1 && first < threads->capacity &&
+        step_plain(machine, threads->items[from], node->byte, &threads->items[first], &dead)) {
+        threads->count += !dead;
+        return dead ? NOTHING : ANOTHER;
+    }
+    for (uint32_t t = from; t < first; t++)
+        cz_thread_step(machine, threads->items[t], node->byte, NULL, threads, first);
+    return threads->count > first ? THREADS : NOTHING;
+}
+
+static bool begin_walk(struct cz_machine *machine, const struct cz_thread *begin, uint32_t count)
+{
+    machine->walk.count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!cz_threads_add(&machine->walk, cz_thread_open(machine, begin[i]))) {
+            cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+            return false;
+        }
+    }
+    machine->walk_starts[0] = 0;
+    machine->walk_starts[1] = count;
+    return true;
+}
+
+void cz_walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_t top, bool at_top,
+             const struct cz_thread *begin, uint32_t begin_count, cz_walk_function *take,
+             struct cz_tokens *found, void *context)
+{
+    struct cz_threads *threads = &machine->walk;
+    uint32_t *starts = machine->walk_starts; /* by depth: where its threads begin */
+    uint32_t base = trie->nodes[top].depth - at_top;
+    uint32_t end = top + trie->nodes[top].skip;
+    if (!begin_walk(machine, begin, begin_count))
+        return;
+    for (uint32_t i = top + !at_top; i < end;) {
+        const struct cz_trie_node *node = &trie->nodes[i];
+        uint32_t depth = node->depth - base, first = starts[depth];
+        enum reached reached =
+            reach(machine, trie, i, starts[depth - 1], first, found && trie->below);
+        if (reached == EVERYTHING)
+            cz_tokens_add_below(found, i);
+        else if (reached == ANOTHER && found)
+            cz_tokens_add_chain(found, node->token);
+        else if ((reached == THREADS || (reached == ANOTHER && node->token != UINT32_MAX)) &&
+                 !take(context, i, node->token, threads, first))
+            return;
+        starts[depth + 1] = threads->count;
+        i += threads->count == first ? node->skip : 1;
+    }
+}
