@@ -20,13 +20,13 @@
 #include <string.h>
 
 enum {
-    LEAST_PROMPT_ROWS = 8,  /* a prompt always goes on */
+    LEAST_PROMPT_ROWS = 2,  /* a prompt always goes on; far behind its beginning a row costs much */
     FIRST_PROMPT_ROWS = 32, /* while nothing has been measured */
     DRAFTING_SEQUENCES = 8  /* with more of them, a row costs as much as the pass it may save */
 };
-/* Reading prompts may lengthen a step by this many times its length without them: with it, the gap
- * between two tokens of an answer stays below three times what it is alone. */
-static const double prompt_share = 1.5;
+/* Reading prompts may lengthen a step by this many times its length without them: with it, the p99
+ * gap between two tokens of an answer stays below three times what it is alone (bench/gaps.c). */
+static const double prompt_share = 1.0;
 
 /* ---- Tokens that are certain ---- */
 
@@ -471,7 +471,8 @@ static void sample_drafted(struct cz_scheduler *scheduler, struct cz_sequence *s
     sample(scheduler, sequence, &logits[1]);
 }
 
-/* Moving averages of what a step costs, to size pieces of prompts. */
+/* Moving averages of what a step costs, to size pieces of prompts. A step that others held up
+ * counts as twice the average at most: one while a prompt is read would last until its end. */
 static void measure(struct cz_scheduler *scheduler, double ns)
 {
     static const double weight = 0.25;
@@ -485,6 +486,8 @@ static void measure(struct cz_scheduler *scheduler, double ns)
         average = &scheduler->row_ns;
         value = (rest > 0 ? rest : 0) / scheduler->prompt_rows;
     }
+    if (average && *average > 0 && value > 2 * *average)
+        value = 2 * *average;
     if (average)
         *average = *average > 0 ? *average + weight * (value - *average) : value;
 }
