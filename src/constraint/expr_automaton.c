@@ -213,8 +213,11 @@ unsigned cz_expr_representatives(const struct cz_expr_store *store, cz_expr e, u
 {
     struct classes classes;
     if (!find_classes(store, e, &classes)) {
-        for (unsigned i = 0; i < 256; i++)
-            bytes[i] = (uint8_t)i, sizes[i] = 1;
+        for (unsigned i = 0; i < 256; i++) {
+            bytes[i] = (uint8_t)i;
+            if (sizes)
+                sizes[i] = 1;
+        }
         return 256;
     }
     for (unsigned i = 0; i < classes.count; i++) {

@@ -11,7 +11,7 @@
 
 enum {
     FINISH_DEPTH = 200,
-    FINISH_STEPS = 20000,
+    FINISH_STEPS = 8000, /* which nest: a few frames each */
     SEARCH_LIMIT = 2048,
     SLACK = 2 /* tokens that a text may need more when it is cut elsewhere */
 };

@@ -78,8 +78,14 @@ static struct formula_facts leaf_facts(const struct cz_machine *machine, const u
     struct formula_facts leaf = {0};
     switch (words[0]) {
     case FORMULA_TRUE:
+        leaf.facts = FACT_NULLABLE;
+        break;
     case FORMULA_ITEMS:
         leaf.facts = FACT_NULLABLE;
+        leaf.wants_opposite = 1;
+        break;
+    case FORMULA_SOMEITEM:
+        leaf.wants = 1;
         break;
     case FORMULA_ALL:
         leaf.facts = FACT_NULLABLE;
@@ -106,9 +112,11 @@ static struct formula_facts leaf_facts(const struct cz_machine *machine, const u
         break;
     case FORMULA_UNIQUE:
         leaf.facts = FACT_NULLABLE | FACT_BINDS;
+        leaf.wants_opposite = 1;
         break;
     case FORMULA_REPEAT:
         leaf.facts = FACT_BINDS;
+        leaf.wants = 1;
         break;
     case FORMULA_WHEN:
         leaf.facts = FACT_PENDING;

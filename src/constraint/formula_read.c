@@ -416,12 +416,8 @@ static void split(struct cz_machine *machine, cz_formula formula, cz_value value
     }
     cz_value inside = effect == HURTS ? (cz_value)CZ_VALUE_ANY : condition;
     cz_value outside = effect == HELPS ? (cz_value)CZ_VALUE_ANY : opposite;
-    bool later = cz_formula_wants(machine, in) > cz_formula_wants(machine, not_in);
-    if (!later)
-        take_side(machine, in, value, inside, out);
+    take_side(machine, in, value, inside, out);
     take_side(machine, not_in, value, outside, out);
-    if (later)
-        take_side(machine, in, value, inside, out);
 }
 
 /* Every part that has conditions by itself, and the others together, each beside `others`. */
@@ -584,6 +580,19 @@ static void expand_differs(struct cz_machine *machine, cz_formula formula, cz_va
     free(values);
 }
 
+/* Those first after which least is wanted, so that who takes the first one gets to an end. */
+static void sort_pairs(const struct cz_machine *machine, struct cz_pairs *pairs)
+{
+    for (uint32_t i = 1; i < pairs->count; i++) {
+        struct cz_pair pair = pairs->items[i];
+        uint64_t wants = cz_formula_wants(machine, pair.rest);
+        uint32_t at = i;
+        for (; at > 0 && cz_formula_wants(machine, pairs->items[at - 1].rest) > wants; at--)
+            pairs->items[at] = pairs->items[at - 1];
+        pairs->items[at] = pair;
+    }
+}
+
 void cz_formula_member(struct cz_machine *machine, cz_formula formula,
                        const struct cz_member *member, struct cz_pairs *out)
 {
@@ -604,6 +613,7 @@ void cz_formula_member(struct cz_machine *machine, cz_formula formula,
     else
         expand(machine, formula, value, out);
     free(differs);
+    sort_pairs(machine, out);
 }
 
 void cz_formula_item(struct cz_machine *machine, cz_formula formula, struct cz_pairs *out)
