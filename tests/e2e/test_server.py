@@ -86,12 +86,16 @@ def test_same_seed_same_bytes(server):
 
 def test_budget_closes_the_answer_and_says_so(server):
     schema = {"type": "object", "properties": {"t": {"type": "string"}}, "required": ["t"]}
-    status, headers, body = server.post(
-        "/generate", {"prompt": "Tell a very long story.", "json_schema": schema,
-                      "max_tokens": 12})
-    assert status == 200
-    jsonschema.validate(json.loads(body), schema)
-    assert headers["X-Cloze-Finish-Reason"] == "length"
+    answers = {}
+    for budget in (8, 12, 200):
+        status, headers, body = server.post(
+            "/generate", {"prompt": "Tell a very long story.", "json_schema": schema,
+                          "max_tokens": budget})
+        assert status == 200
+        jsonschema.validate(json.loads(body), schema)
+        answers[budget] = body, headers["X-Cloze-Finish-Reason"]
+    assert answers[8][1] == "length" and answers[8][0] != answers[200][0]
+    assert answers[12] == answers[200] and answers[200][1] == "stop"  # it ends by itself
 
 
 @pytest.mark.parametrize("schema, place", [
