@@ -104,8 +104,11 @@ static void split_by_leaves(struct cz_machine *machine, struct atoms *atoms, cz_
         for (uint32_t i = 1; cz_formula_is_list(kind) && i < size; i++) {
             cz_formula part = cz_formula_words(machine, formula)[i];
             split_by_leaves(machine, atoms, part, seen);
-            if (kind == FORMULA_ONE || kind == FORMULA_NOTONE)
-                split_by_leaves(machine, atoms, cz_formula_not(machine, part), seen);
+            if (kind != FORMULA_ONE && kind != FORMULA_NOTONE)
+                continue;
+            cz_formula opposite = cz_formula_not(machine, part);
+            if (opposite != formula) /* "not this constant" is a list of that constant */
+                split_by_leaves(machine, atoms, opposite, seen);
         }
         break;
     }
