@@ -125,6 +125,9 @@ static void acceptance_follows_the_standard(void **state)
          {"[1, 1]", "[1, 2, 1.0]", "[{}, {}, 3]"}, {"[]", "[1]", "[1, 2]", "[1, 2, 3]", "[1, 1, 2, 3]"}},
         {"{\"uniqueItems\": true, \"prefixItems\": [{\"enum\": [\"ab\", \"ac\"]}, {\"const\": \"ac\"}], \"minItems\": 2}",
          {"[\"ab\", \"ac\"]"}, {"[\"ac\", \"ac\"]", "[\"ac\"]"}},
+        {"{\"uniqueItems\": true, \"items\": {\"properties\": {\"d\": {\"uniqueItems\": true}}}}",
+         {"[{\"d\": [{\"a\": 1}, {\"a\": 2}]}, {\"d\": [{\"a\": 1}]}, {\"d\": [[1], [2]]}]"},
+         {"[{\"d\": [{\"a\": 1}, {\"a\": 1}]}]", "[{\"d\": [[1]]}, {\"d\": [[1]]}]"}},
         {"{\"contains\": {\"const\": 5}, \"minContains\": 2, \"maxContains\": 3}",
          {"[5, 1, 5]", "[5,5,5]", "{}"}, {"[5]", "[5, 5, 5, 5]", "[]"}},
         {"{\"if\": {\"properties\": {\"t\": {\"const\": 1}}, \"required\": [\"t\"]}, "
