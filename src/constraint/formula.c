@@ -73,9 +73,35 @@ static struct formula_facts interval_facts(uint32_t low, uint32_t high)
                                   .facts = low == 0 ? FACT_NULLABLE : 0};
 }
 
+/* Undeclared keys count as all, where their values are bound. */
+static uint64_t leaf_keys(const struct cz_machine *machine, const uint32_t *words)
+{
+    const struct cz_props *props;
+    uint64_t keys = 0;
+    switch (words[0]) {
+    case FORMULA_FALSE:
+    case FORMULA_TRUE:
+        return 0;
+    case FORMULA_REQUIRE:
+    case FORMULA_FORBID:
+        return cz_key_bit(words[1]);
+    case FORMULA_ALL:
+    case FORMULA_SOME:
+        props = machine->props[words[1]];
+        if (props->pattern_count || props->other != CZ_VALUE_ANY)
+            return KEYS_ANY;
+        for (uint32_t i = 0; i < props->named_count; i++)
+            keys |= cz_key_bit(props->keys[i]);
+        return keys;
+    default:
+        return KEYS_ANY;
+    }
+}
+
 static struct formula_facts leaf_facts(const struct cz_machine *machine, const uint32_t *words)
 {
     struct formula_facts leaf = {0};
+    uint64_t keys = leaf_keys(machine, words);
     switch (words[0]) {
     case FORMULA_TRUE:
         leaf.facts = FACT_NULLABLE;
@@ -124,6 +150,7 @@ static struct formula_facts leaf_facts(const struct cz_machine *machine, const u
     default:
         break;
     }
+    leaf.keys = keys;
     return leaf;
 }
 
@@ -158,6 +185,7 @@ static struct formula_facts list_facts(const struct cz_machine *machine, const u
     for (uint32_t i = 1; i < count; i++) {
         const struct formula_facts *part = &machine->formula_facts[words[i]];
         all.facts |= part->facts;
+        all.keys |= part->keys;
         all.wants = sum(all.wants, part->wants);
         all.wants_opposite = sum(all.wants_opposite, part->wants_opposite);
         nullable += part->facts & FACT_NULLABLE;

@@ -20,6 +20,7 @@ enum {
 struct formula_facts {
     uint64_t wants, wants_opposite; /* see cz_formula_wants; of the formula and of its opposite */
     uint64_t conjuncts;             /* a bit for each (several may share one), or for itself */
+    uint64_t keys; /* a bit for each key that reading it may change (several may share one) */
     uint32_t opposite;              /* + 1; 0 not known yet */
     uint32_t facts;
     uint32_t stamp, memo; /* of the last walk that came by: machine->formula_stamp */
@@ -29,6 +30,13 @@ static inline bool cz_formula_has(const struct cz_machine *machine, cz_formula f
                                   uint32_t fact)
 {
     return machine->formula_facts[formula].facts & fact;
+}
+
+/* See formula_facts.keys; all bits: any member or item may change it. */
+#define KEYS_ANY UINT64_MAX
+static inline uint64_t cz_key_bit(cz_key key)
+{
+    return 1ull << (key * 0x9E3779B1u >> 26);
 }
 
 /* Any kind of list. */

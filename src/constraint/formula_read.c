@@ -119,7 +119,8 @@ struct walk {
     struct cz_machine *machine;
     cz_formula (*leaf)(struct walk *walk, cz_formula formula);
     uint32_t stamp;
-    bool pending; /* only what has conditions changes */
+    bool pending;  /* only what has conditions changes */
+    uint64_t keys; /* nothing changes that has none of these bits */
     const struct cz_member *member;
     cz_value value; /* of the condition that is decided */
     bool in;
@@ -259,7 +260,8 @@ static cz_formula replace_differs(struct walk *walk, cz_formula formula)
 static cz_formula replace(struct walk *walk, cz_formula formula)
 {
     struct cz_machine *machine = walk->machine;
-    if (walk->pending && !cz_formula_has(machine, formula, FACT_PENDING))
+    if ((walk->pending && !cz_formula_has(machine, formula, FACT_PENDING)) ||
+        !(machine->formula_facts[formula].keys & walk->keys))
         return formula;
     if (!cz_formula_is_list(cz_formula_kind(machine, formula)))
         return walk->leaf(walk, formula);
@@ -297,6 +299,7 @@ static cz_formula decide_one(struct walk *walk, cz_formula when)
 static cz_formula decide(struct cz_machine *machine, cz_formula formula, cz_value value, bool in)
 {
     struct walk walk = {.machine = machine, .leaf = decide_one, .pending = true, .value = value,
+                        .keys = KEYS_ANY,
                         .in = in, .stamp = ++machine->formula_stamp};
     return replace(&walk, formula);
 }
@@ -509,6 +512,13 @@ static void expand(struct cz_machine *machine, cz_formula formula, cz_value valu
 
 /* ---- Reading ---- */
 
+/* The bit of a named key; an undeclared one and items change only what any may change, which has all
+ * bits: the highest stands for them, and what shares it is looked at in vain. */
+static uint64_t keys_of(const struct cz_member *member)
+{
+    return member && member->key != UINT32_MAX ? cz_key_bit(member->key) : 1ull << 63;
+}
+
 /* A conjunction's leaves that leave no choice narrow the value right away. */
 static cz_formula read_and(struct walk *walk, cz_formula formula, cz_value *value)
 {
@@ -521,7 +531,9 @@ static cz_formula read_and(struct walk *walk, cz_formula formula, cz_value *valu
     }
     for (uint32_t i = 1; i < size; i++) {
         cz_formula part = cz_formula_words(machine, formula)[i];
-        if (cz_formula_is_list(cz_formula_kind(machine, part))) {
+        if (!(machine->formula_facts[part].keys & walk->keys)) {
+            parts[i] = part;
+        } else if (cz_formula_is_list(cz_formula_kind(machine, part))) {
             parts[i] = replace(walk, part);
         } else {
             struct choice choice = read_leaf(machine, part, walk->member);
@@ -596,7 +608,8 @@ static void sort_pairs(const struct cz_machine *machine, struct cz_pairs *pairs)
 void cz_formula_member(struct cz_machine *machine, cz_formula formula,
                        const struct cz_member *member, struct cz_pairs *out)
 {
-    struct walk walk = {.machine = machine, .leaf = read_one, .member = member};
+    struct walk walk = {.machine = machine, .leaf = read_one, .member = member,
+                        .keys = keys_of(member)};
     cz_value value = CZ_VALUE_ANY;
     uint32_t count = 0;
     struct agreement *differs = NULL;
