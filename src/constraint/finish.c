@@ -191,7 +191,7 @@ bool cz_value_shortest(struct cz_machine *machine, cz_value value, uint32_t dept
     if (shortest_scalar(machine, &typed, out))
         return true;
     out->size = before;
-    if (machine->finish_depth >= FINISH_DEPTH || machine->finish_steps >= FINISH_STEPS)
+    if (machine->finish_depth >= machine->finish_limit || machine->finish_steps >= FINISH_STEPS)
         return false;
     machine->finish_depth++;
     machine->finish_steps++;
@@ -329,6 +329,22 @@ static bool finish_local(struct cz_machine *machine, uint32_t id, struct cz_buff
     }
 }
 
+/* Values that nest little are looked for first: where a value may hold others of its own kind, the
+ * way into them would be taken over and over. */
+static bool finish_from(struct cz_machine *machine, uint32_t local, struct cz_buffer *out)
+{
+    static const uint32_t limits[] = {2, 8, 32, FINISH_DEPTH};
+    size_t before = out->size;
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        machine->finish_depth = machine->finish_steps = 0;
+        machine->finish_limit = limits[i];
+        if (finish_local(machine, local, out))
+            return true;
+        out->size = before;
+    }
+    return false;
+}
+
 /* ---- Distances ---- */
 
 uint32_t cz_local_distance(struct cz_machine *machine, uint32_t local)
@@ -336,8 +352,7 @@ uint32_t cz_local_distance(struct cz_machine *machine, uint32_t local)
     struct cz_buffer text = {0};
     if (machine->locals[local].distance)
         return machine->locals[local].distance - 1;
-    machine->finish_depth = machine->finish_steps = 0;
-    bool found = finish_local(machine, local, &text);
+    bool found = finish_from(machine, local, &text);
     uint32_t tokens = found ? cz_vocab_cost(machine->vocab, cz_buffer_slice(&text)) : CZ_FAR;
     cz_buffer_free(&text);
     tokens = tokens < CZ_FAR ? tokens : CZ_FAR;
@@ -355,6 +370,8 @@ static uint32_t open_distance(struct cz_machine *machine, uint32_t local)
         return distance;
     uint32_t targets = cz_array_targets(machine, array), without = 0, item = 0;
     struct cz_buffer text = {0};
+    machine->finish_depth = machine->finish_steps = 0;
+    machine->finish_limit = FINISH_DEPTH;
     if (targets != UINT32_MAX &&
         cz_value_shortest(machine, cz_intern_get(&machine->targets, targets)[0], 0, &text)) {
         without = cz_local_bind_item(machine, local, cz_buffer_slice(&text));
@@ -408,9 +425,8 @@ static const uint32_t *local_plan(struct cz_machine *machine, uint32_t local)
     struct cz_buffer text = {0}, tokens = {0};
     if (machine->locals[local].plan)
         return machine->locals[local].plan;
-    machine->finish_depth = machine->finish_steps = 0;
     uint32_t *plan = NULL;
-    if (finish_local(machine, local, &text) &&
+    if (finish_from(machine, local, &text) &&
         append_tokens(machine->vocab, cz_buffer_slice(&text), &tokens))
         plan = cz_arena_alloc(&machine->arena, tokens.size + sizeof *plan);
     if (plan) {
@@ -428,8 +444,7 @@ static const uint32_t *local_plan(struct cz_machine *machine, uint32_t local)
 static bool append_first(struct cz_machine *machine, uint32_t local, struct cz_buffer *out)
 {
     struct cz_buffer text = {0};
-    machine->finish_depth = machine->finish_steps = 0;
-    bool found = finish_local(machine, local, &text) && text.size &&
+    bool found = finish_from(machine, local, &text) && text.size &&
                  append_tokens(machine->vocab, cz_slice_of((const char *)text.data, 1), out);
     cz_buffer_free(&text);
     return found;

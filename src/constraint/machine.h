@@ -321,7 +321,7 @@ struct cz_machine {
     struct cz_typed *typed;
     uint32_t typed_count, typed_capacity;
     uint32_t depth, cycle_depth;
-    uint32_t finish_depth, finish_steps;
+    uint32_t finish_depth, finish_limit, finish_steps;
 
     struct cz_intern constants;   /* arrays and objects; words: see value.c */
     cz_value *constant_values;    /* [constants.count] */
