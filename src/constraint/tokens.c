@@ -43,11 +43,18 @@ void cz_tokens_add_chain(struct cz_tokens *tokens, uint32_t token)
 
 void cz_tokens_add_below(struct cz_tokens *tokens, uint32_t node)
 {
-    const struct cz_trie_node *nodes = tokens->trie->nodes;
-    if (!tokens->dense && nodes[node].skip >= CZ_TOKENS_LISTED)
+    const struct cz_trie *trie = tokens->trie;
+    uint32_t first = trie->before[node], end = trie->before[node + trie->nodes[node].skip];
+    if (!tokens->dense && tokens->count + (end - first) > CZ_TOKENS_LISTED)
         make_dense(tokens);
-    for (uint32_t i = node; i < node + nodes[node].skip; i++)
-        cz_tokens_add_chain(tokens, nodes[i].token);
+    if (!tokens->dense) {
+        memcpy(tokens->ids + tokens->count, trie->order + first,
+               (end - first) * sizeof *tokens->ids);
+        tokens->count += end - first;
+        return;
+    }
+    for (uint32_t i = first; i < end; i++)
+        add_bit(tokens, trie->order[i]);
 }
 
 void cz_tokens_add_uncertain(struct cz_tokens *tokens, uint32_t token)
@@ -135,7 +142,8 @@ uint32_t *cz_tokens_copy(struct cz_tokens *tokens)
     if (!tokens->dense)
         sort_ids(tokens);
     else
-        tokens->count = cz_mask_count(tokens->machine->scratch_words, tokens->machine->vocab->words);
+        tokens->count =
+            cz_mask_count(tokens->machine->scratch_words, tokens->machine->vocab->words);
     size_t size = tokens->dense ? tokens->machine->vocab->words : tokens->count;
     uint32_t *copy = malloc((size + 1) * sizeof *copy);
     if (copy && size)

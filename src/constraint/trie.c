@@ -98,6 +98,8 @@ void cz_trie_free(struct cz_trie *trie)
     free(trie->same);
     free(trie->below);
     free(trie->sets);
+    free(trie->order);
+    free(trie->before);
 }
 
 uint32_t cz_trie_child(const struct cz_trie *trie, uint32_t at, uint8_t byte)
@@ -209,13 +211,35 @@ static void leave(struct cz_trie *trie, struct sets *sets, const struct level *l
     parent->characters = characters > parent->characters ? (uint8_t)characters : parent->characters;
 }
 
+/* The tokens of a subtree side by side. */
+static bool order_tokens(struct cz_trie *trie)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < trie->count; i++) {
+        for (uint32_t t = trie->nodes[i].token; t != UINT32_MAX; t = trie->same[t])
+            count++;
+    }
+    trie->order = malloc(((size_t)count + 1) * sizeof *trie->order);
+    trie->before = malloc(((size_t)trie->count + 1) * sizeof *trie->before);
+    if (!trie->order || !trie->before)
+        return false;
+    count = 0;
+    for (uint32_t i = 0; i < trie->count; i++) {
+        trie->before[i] = count;
+        for (uint32_t t = trie->nodes[i].token; t != UINT32_MAX; t = trie->same[t])
+            trie->order[count++] = t;
+    }
+    trie->before[trie->count] = count;
+    return true;
+}
+
 bool cz_trie_find_characters(struct cz_trie *trie)
 {
     struct level *levels = calloc(CZ_TOKEN_LONGEST + 2, sizeof *levels);
     struct sets sets = {.table = calloc(SETS_TABLE, sizeof *sets.table)};
     const struct cz_chars all = {{UINT64_MAX, UINT64_MAX, UINT64_MAX}};
     trie->below = calloc(trie->count, sizeof *trie->below);
-    bool good = levels && sets.table && trie->below;
+    bool good = levels && sets.table && trie->below && order_tokens(trie);
     uint32_t depth = 0;
     if (good)
         number_of(&sets, &all);

@@ -33,6 +33,8 @@ struct cz_trie {
     uint16_t *below; /* [count] the set of all characters in a node's subtree; NULL: not made */
     struct cz_chars *sets;
     uint32_t set_count;
+    uint32_t *order;  /* the tokens, in the order of their nodes; made with `below` */
+    uint32_t *before; /* [count + 1] how many of them stand at nodes before this one */
 };
 
 struct cz_trie_entry {
@@ -47,7 +49,7 @@ void cz_trie_sort(struct cz_trie_entry *entries, size_t count);
 /* Of sorted entries; `tokens` is the size of the vocabulary. Tokens of equal bytes are chained. */
 bool cz_trie_build(struct cz_trie *trie, const struct cz_trie_entry *entries, size_t count,
                    uint32_t tokens);
-/* Makes `below` and the nodes' `characters`. */
+/* Makes `below`, `order` and the nodes' `characters`. */
 bool cz_trie_find_characters(struct cz_trie *trie);
 void cz_trie_free(struct cz_trie *trie);
 
