@@ -21,6 +21,39 @@ void cz_pairs_free(struct cz_pairs *pairs)
     *pairs = (struct cz_pairs){0};
 }
 
+/* The conjuncts of a that b has too (`shared`), or those that it has not. */
+static cz_formula conjuncts_of(struct cz_machine *machine, cz_formula a, cz_formula b, bool shared)
+{
+    uint32_t size = cz_formula_size(machine, a), others = cz_formula_size(machine, b), count = 0;
+    uint32_t *parts = malloc(size * sizeof *parts);
+    if (!parts) {
+        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        return CZ_FORMULA_FALSE;
+    }
+    for (uint32_t i = 1; i < size; i++) {
+        cz_formula part = cz_formula_words(machine, a)[i];
+        if (cz_words_hold(cz_formula_words(machine, b) + 1, others - 1, part) == shared)
+            parts[count++] = part;
+    }
+    cz_formula result = cz_formula_list(machine, FORMULA_AND, parts, count);
+    free(parts);
+    return result;
+}
+
+/* a or b, what both demand said once: what is wanted is not to count twice. */
+static cz_formula join(struct cz_machine *machine, cz_formula a, cz_formula b)
+{
+    if (a == b || cz_formula_kind(machine, a) != FORMULA_AND ||
+        cz_formula_kind(machine, b) != FORMULA_AND)
+        return cz_formula_or(machine, a, b);
+    cz_formula shared = conjuncts_of(machine, a, b, true);
+    if (shared == CZ_FORMULA_TRUE)
+        return cz_formula_or(machine, a, b);
+    cz_formula either = cz_formula_or(machine, conjuncts_of(machine, a, b, false),
+                                      conjuncts_of(machine, b, a, false));
+    return cz_formula_and(machine, shared, either);
+}
+
 /* Adds a pair, joined with one of the same rest or the same value. */
 static void add_pair(struct cz_machine *machine, struct cz_pairs *pairs, cz_value value,
                      cz_formula rest)
@@ -33,7 +66,7 @@ static void add_pair(struct cz_machine *machine, struct cz_pairs *pairs, cz_valu
             return;
         if (pair->rest == rest || pair->value == value) {
             pair->value = cz_value_or(machine, pair->value, value);
-            pair->rest = cz_formula_or(machine, pair->rest, rest);
+            pair->rest = join(machine, pair->rest, rest);
             return;
         }
     }

@@ -45,6 +45,10 @@ static const char *const SCHEMAS[] = {
     "\"#/$defs/t\"}}}, \"required\": [\"a\"]}}}",
     "{\"type\": \"object\", \"patternProperties\": {\"^a+$\": {\"type\": \"null\"}}, \"additionalProperties\": false, \"minProperties\": 2}",
     "{\"type\": \"string\", \"pattern\": \"^(ab|na)+$\", \"minLength\": 4}",
+    "{\"const\": {\"b\": null, \"a\": \"x\"}, \"not\": {\"properties\": {\"a\": {\"type\": \"string\"}, \"b\": "
+    "{\"type\": \"null\"}}, \"required\": [\"name\"]}}",
+    "{\"anyOf\": [{\"type\": \"object\", \"properties\": {\"a\": {\"$ref\": \"#\"}, \"b\": {\"$ref\": \"#\"}}, \"required\": "
+    "[\"a\", \"b\"]}, {\"type\": \"object\", \"required\": [\"name\"]}]}",
     "{\"type\": \"object\", \"properties\": {\"a\": true}, \"not\": {\"required\": [\"x\"]}, \"propertyNames\": {\"maxLength\": 2}}",
 };
 
