@@ -18,9 +18,9 @@ enum {
     STATES = 20000,       /* looked at while compiling, all of them; then a single search wants less */
     STATES_LATER = 200000,
     PLACES = 64,          /* that may each have few values */
-    WANTED = 4096,        /* values of one atom that are counted */
-    ENDLESS = UINT32_MAX
+    WANTED = 4096         /* values of one atom that are counted */
 };
+#define ENDLESS UINT32_MAX
 
 struct atoms {
     cz_value values[ATOMS];
