@@ -20,6 +20,11 @@ void cz_machine_fail(struct cz_machine *machine, cloze_status status, const char
     cz_fail(&machine->error, status, where, "%s", message);
 }
 
+void cz_machine_fail_memory(struct cz_machine *machine)
+{
+    cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+}
+
 cloze_status cz_machine_status(struct cz_machine *machine, struct cloze_error *error)
 {
     if (machine->failed == CLOZE_OK) {

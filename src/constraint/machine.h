@@ -392,6 +392,7 @@ void cz_machine_free(struct cz_machine *machine);
 size_t cz_machine_bytes(struct cz_machine *machine); /* memory that it holds */
 void cz_machine_fail(struct cz_machine *machine, cloze_status status, const char *where,
                      const char *message);
+void cz_machine_fail_memory(struct cz_machine *machine);
 cloze_status cz_machine_status(struct cz_machine *machine, struct cloze_error *error);
 bool cz_machine_burn(struct cz_machine *machine, uint32_t steps); /* false: no fuel left */
 cz_key cz_machine_key(struct cz_machine *machine, struct cz_slice text);
@@ -498,6 +499,8 @@ struct cz_plan *cz_object_plan(struct cz_machine *machine, uint32_t id);
 uint32_t cz_object_targets(struct cz_machine *machine, uint32_t id, uint32_t index);
 uint32_t cz_targets_add(struct cz_machine *machine, const uint32_t *words, uint32_t count);
 const struct cz_keyset *cz_keyset_of(struct cz_machine *machine, cz_formula formula, uint32_t *id);
+/* The language of a class of undeclared keys; that without patterns is made when first asked for. */
+cz_expr cz_keyset_class(struct cz_machine *machine, uint32_t id, uint32_t class);
 /* Those of a member's targets after which the object's formula wants less; UINT32_MAX: none. */
 uint32_t cz_object_useful(struct cz_machine *machine, uint32_t id, uint32_t targets);
 

@@ -5,11 +5,6 @@
 
 #include <stdlib.h>
 
-static void no_memory(struct cz_machine *machine)
-{
-    cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
-}
-
 static bool is_object(struct cz_machine *machine, const struct cz_json *value)
 {
     if (!value || value->kind == CZ_JSON_OBJECT)
@@ -67,7 +62,7 @@ static cz_formula read_properties(struct cz_machine *machine, struct schema sche
         fill_patterns(machine, patterned, schema, &props);
         fill_names(machine, named, schema, &props);
     } else {
-        no_memory(machine);
+        cz_machine_fail_memory(machine);
     }
     if (other)
         props.other = cz_schema_value(machine, other, schema);

@@ -12,11 +12,6 @@
 
 enum { SCAN_DEPTH = 600, RESOURCE_LIMIT = 20000 };
 
-static void no_memory(struct cz_machine *machine)
-{
-    cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
-}
-
 /* ---- URIs ---- */
 
 struct uri {
@@ -138,7 +133,7 @@ static struct cz_slice resolve_uri(struct cz_machine *machine, struct cz_slice b
     result.data = cz_arena_text(&machine->schemas->arena, result);
     cz_buffer_free(&out);
     if (!result.data)
-        no_memory(machine);
+        cz_machine_fail_memory(machine);
     return result;
 }
 
@@ -153,7 +148,7 @@ static uint32_t add_resource(struct cz_machine *machine, struct resource resourc
     }
     if (!cz_machine_grow(machine, (void **)&schemas->resources, schemas->resource_count,
                          &schemas->resource_capacity, sizeof *schemas->resources)) {
-        no_memory(machine);
+        cz_machine_fail_memory(machine);
         return 0;
     }
     schemas->resources[schemas->resource_count] = resource;
@@ -166,7 +161,7 @@ static void add_anchor(struct cz_machine *machine, uint32_t resource, struct cz_
     struct cz_schemas *schemas = machine->schemas;
     if (!cz_machine_grow(machine, (void **)&schemas->anchors, schemas->anchor_count,
                          &schemas->anchor_capacity, sizeof *schemas->anchors)) {
-        no_memory(machine);
+        cz_machine_fail_memory(machine);
         return;
     }
     schemas->anchors[schemas->anchor_count++] = (struct anchor){resource, name, node, dynamic};
@@ -364,7 +359,7 @@ uint32_t cz_schema_enter(struct cz_machine *machine, uint32_t scope, uint32_t re
     }
     uint32_t id = cz_intern_add(&schemas->scopes, (uint32_t[]){resource, scope}, 2, NULL);
     if (id == UINT32_MAX)
-        no_memory(machine);
+        cz_machine_fail_memory(machine);
     return id == UINT32_MAX ? 0 : id;
 }
 
