@@ -254,11 +254,7 @@ static cloze_status size_cache(struct cz_cpu_backend *backend, struct cloze_erro
 static cloze_status allocate(struct cz_cpu_backend *backend, struct cloze_error *error)
 {
     const struct cz_packed_hyper *hyper = backend->hyper;
-    static const enum cz_kv_form forms[] = {[CZ_KV_F16] = CZ_KV_FORM_F16,
-                                            [CZ_KV_BF16] = CZ_KV_FORM_BF16,
-                                            [CZ_KV_INT8] = CZ_KV_FORM_INT8,
-                                            [CZ_KV_F32] = CZ_KV_FORM_F32};
-    backend->tile_bytes = cz_kv_tile_bytes(forms[backend->options.kv_type], hyper->head_dim);
+    backend->tile_bytes = cz_kv_tile_bytes(cz_cpu_kv_form(backend), hyper->head_dim);
     backend->head_bytes = backend->tile_bytes * (hyper->rope.switch_at ? 2 : 1);
     backend->layer_bytes = backend->head_bytes * hyper->kv_heads;
     backend->block_bytes = backend->layer_bytes * hyper->layers;

@@ -87,6 +87,15 @@ struct cz_cpu_backend {
     struct cz_cpu_worker_memory *workers; /* [threads] */
 };
 
+static inline enum cz_kv_form cz_cpu_kv_form(const struct cz_cpu_backend *backend)
+{
+    static const enum cz_kv_form forms[] = {[CZ_KV_F16] = CZ_KV_FORM_F16,
+                                            [CZ_KV_BF16] = CZ_KV_FORM_BF16,
+                                            [CZ_KV_INT8] = CZ_KV_FORM_INT8,
+                                            [CZ_KV_F32] = CZ_KV_FORM_F32};
+    return forms[backend->options.kv_type];
+}
+
 enum cz_cpu_rope { CZ_CPU_ROPE, CZ_CPU_ROPE_LONG, CZ_CPU_ROPE_LOCAL };
 
 /* The step function of the backend's table. */

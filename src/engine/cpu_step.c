@@ -206,15 +206,6 @@ static void rotate(const struct cz_cpu_backend *backend, enum cz_cpu_rope rope, 
                            backend->sine[rope] + (size_t)row * half);
 }
 
-static enum cz_kv_form kv_form(const struct cz_cpu_backend *backend)
-{
-    static const enum cz_kv_form forms[] = {[CZ_KV_F16] = CZ_KV_FORM_F16,
-                                            [CZ_KV_BF16] = CZ_KV_FORM_BF16,
-                                            [CZ_KV_INT8] = CZ_KV_FORM_INT8,
-                                            [CZ_KV_F32] = CZ_KV_FORM_F32};
-    return forms[backend->options.kv_type];
-}
-
 static unsigned char *kv_head(const struct cz_cpu_backend *backend, uint32_t layer, uint32_t head)
 {
     return backend->kv + layer * backend->layer_bytes + head * backend->head_bytes;
@@ -251,13 +242,13 @@ static void place_head(const struct pass *pass, uint32_t layer_index, uint32_t r
         float *longer = pass->memory->row;
         memcpy(longer, k, dim * sizeof *k);
         rotate(backend, CZ_CPU_ROPE_LONG, row, longer);
-        backend->kernels->kv_write(kv_form(backend), dim, tile + backend->tile_bytes, slot, longer,
+        backend->kernels->kv_write(cz_cpu_kv_form(backend), dim, tile + backend->tile_bytes, slot, longer,
                                    v);
         rope = CZ_CPU_ROPE;
     }
     if (layer->has_rope)
         rotate(backend, rope, row, k);
-    backend->kernels->kv_write(kv_form(backend), dim, tile, slot, k, v);
+    backend->kernels->kv_write(cz_cpu_kv_form(backend), dim, tile, slot, k, v);
 }
 
 static void place_rows(const struct pass *pass, uint32_t layer, uint32_t item)
@@ -284,7 +275,7 @@ static struct cz_attention attention_of(const struct pass *pass, uint32_t layer_
         tiles += backend->tile_bytes;
     size_t stride = (size_t)hyper->heads * hyper->head_dim;
     return (struct cz_attention){
-        .form = kv_form(backend),
+        .form = cz_cpu_kv_form(backend),
         .head_dim = hyper->head_dim,
         .heads = heads,
         .rows = tile->count,
