@@ -1,26 +1,25 @@
 """Forced runs are spelled as the tokenizer itself would: random answers to random schemas are walked
 token by token in the tokenizer's own encoding of the whole answer, and every forced run on the way
-has to be what that encoding says. The judge is the `tokenizers` package; it needs tokenizer.json
-files: tokenizers/*/tokenizer.json in CLOZE_TEST_DATA."""
+has to be what that encoding says. The judge is the `tokenizers` package, with the tokenizer.json files
+that ./check fetched."""
 import itertools
 import json
-import os
 import pathlib
 import random
 
 import pytest
 from tokenizers import Tokenizer
 
+from conftest import OUTSIDE, ROOT
 from libcloze import Refused, Vocab
 from schemas import Generator
 
 WANTED = 4000  # runs of one vocabulary in the long mode
-EXAMPLE = pathlib.Path(__file__).resolve().parents[2] / "examples/character/character.schema.json"
+EXAMPLE = ROOT / "examples/character/character.schema.json"
 
 
 def paths():
-    data = pathlib.Path(os.environ.get("CLOZE_TEST_DATA", "/nonexistent"))
-    return sorted(map(str, data.glob("tokenizers/*/tokenizer.json")))
+    return sorted(map(str, (OUTSIDE / "tokenizers").glob("*/tokenizer.json")))
 
 
 def judge_of(path):
@@ -99,7 +98,7 @@ def walk(grammar, own, text):
     return runs, tokens
 
 
-@pytest.mark.skipif(not paths(), reason="CLOZE_TEST_DATA has no tokenizers")
+@pytest.mark.skipif(not paths(), reason="the outside tokenizers could not be fetched")
 @pytest.mark.parametrize("path", paths(), ids=lambda path: pathlib.Path(path).parent.name)
 def test_forced_runs_are_canonical(path, byte_vocab, long_run):
     judge, vocab = judge_of(path), Vocab(path)
