@@ -6,6 +6,7 @@ import itertools
 import json
 import pathlib
 import random
+import unicodedata
 
 import pytest
 from tokenizers import Tokenizer
@@ -111,6 +112,8 @@ def test_forced_runs_are_canonical(path, byte_vocab, long_run):
         grammar = vocab.compile(json.dumps(schema), policy="generate")
         for _ in range(3):
             text = answer(bytewise, chooser)
+            if unicodedata.normalize("NFC", text) != text:
+                continue  # Qwen's tokenizer would encode another text
             own = judge.encode(text, add_special_tokens=False).ids
             found = walk(grammar, own, text)
             runs, forced, tokens = runs + found[0], forced + found[1], tokens + len(own)
