@@ -39,8 +39,10 @@ uint32_t cz_local_add(struct cz_machine *machine, uint32_t kind, uint32_t a, uin
             machine->locals[id].flags = THREAD_ITEM_OPEN;
         if (kind == LOCAL_COLON && c)
             machine->locals[id].flags = THREAD_KEY_OPEN;
-        if (b && in_flexible_gap(machine, kind))
-            machine->locals[id].base = cz_local_add(machine, kind, a, 0, c, d);
+        if (b && in_flexible_gap(machine, kind)) {
+            uint32_t base = cz_local_add(machine, kind, a, 0, c, d); /* locals may move */
+            machine->locals[id].base = base;
+        }
     }
     return id;
 }

@@ -166,7 +166,8 @@ static void collect(struct pieces *pieces, const struct cz_json *node, struct sc
         return;
     }
     pieces->depth++;
-    struct schema schema = machine->schemas->schemas[cz_schema_add(machine, node, from)];
+    uint32_t id = cz_schema_add(machine, node, from); /* schemas may move */
+    struct schema schema = machine->schemas->schemas[id];
     cz_schema_fields(machine, node, schema.resource, &fields);
     struct piece *piece = piece_for(pieces, condition);
     if (piece && pieces->objects)

@@ -344,8 +344,10 @@ static cz_value known_constant(struct cz_machine *machine, const uint32_t *words
         cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
         return CZ_VALUE_NONE;
     }
-    if (added)
-        machine->constant_values[id] = make(machine, words, count);
+    if (added) {
+        cz_value made = make(machine, words, count); /* the table may move */
+        machine->constant_values[id] = made;
+    }
     return machine->constant_values[id];
 }
 
