@@ -70,7 +70,7 @@ def wrong(vocab, schema, instance):
     return expected if got == "unsatisfiable" else got != expected
 
 
-def first_seed(long_run):
+def first_seed():
     """That of ./check: the same each time, another one in each long run."""
     seed = int(os.environ.get("CLOZE_SEED", 1))
     print(f"CLOZE_SEED={seed}")
@@ -78,7 +78,7 @@ def first_seed(long_run):
 
 
 def test_random_pairs(vocab, long_run):
-    seed = first_seed(long_run)
+    seed = first_seed()
     wanted, tried, refused, failures = (100000 if long_run else 5000), 0, 0, []
     while tried < wanted and len(failures) < 5:
         generator = Generator(seed)
@@ -138,7 +138,7 @@ def array_schema(chooser, depth=2):
 
 def test_arrays_that_remember_their_items(vocab, long_run):
     """Over all arrays of up to three items."""
-    chooser = random.Random(first_seed(long_run))
+    chooser = random.Random(first_seed())
     arrays = [list(items) for count in range(4) for items in itertools.product(ITEMS, repeat=count)]
     for _ in range(1000 if long_run else 100):
         schema = {"type": "array", **array_schema(chooser)}
