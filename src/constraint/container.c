@@ -481,6 +481,21 @@ uint32_t cz_targets_add(struct cz_machine *machine, const uint32_t *words, uint3
 }
 
 /* The live pairs of one member as targets; UINT32_MAX when there are none. */
+/* Whether the object can be completed behind a member. An undeclared key is not known yet; the keys of
+ * a class are alike, so any one of them stands for it: it can't come again. */
+static bool alive_behind(struct cz_machine *machine, uint32_t id, const struct cz_member *member)
+{
+    struct cz_object object = cz_object_get(machine, id);
+    if (!cz_object_alive(machine, id))
+        return false;
+    if (member->key != UINT32_MAX || cz_formula_nullable(machine, object.formula))
+        return true;
+    object.extra = cz_expr_or(machine->exprs, object.extra,
+                              class_key(machine, &object, member->class));
+    id = cz_object_add(machine, &object);
+    return id != UINT32_MAX && cz_object_alive(machine, id);
+}
+
 static uint32_t member_targets(struct cz_machine *machine, uint32_t id,
                                const struct cz_member *member, uint32_t index)
 {
@@ -494,7 +509,7 @@ static uint32_t member_targets(struct cz_machine *machine, uint32_t id,
             continue;
         uint32_t next = object_after(machine, object, member, index, pairs.items[i].rest);
         if (next == UINT32_MAX || !(stays_alive(machine, id, next, index) ||
-                                    cz_object_alive(machine, next)))
+                                    alive_behind(machine, next, member)))
             continue;
         words[count++] = pairs.items[i].value;
         words[count++] = cz_local_add(machine, LOCAL_OBJECT_AFTER, next, 0, 0, 0);
