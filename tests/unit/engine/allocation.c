@@ -70,8 +70,8 @@ static unsigned run(struct cz_engine *engine, const char *expression, uint32_t l
     return allocations - before;
 }
 
-/* How requests meet in the engine's steps differs from run to run, and a meeting that is new may need
- * more room: warm is an engine that has taken some runs in a row without. */
+/* How requests meet in the engine's steps differs from run to run, and a meeting that is new may
+ * need more room: warm is an engine that has taken some runs in a row without. */
 static void settles(struct cz_engine *engine, const char *expression, uint32_t logprobs)
 {
     enum { RUNS = 100, QUIET = 3 };
