@@ -71,21 +71,6 @@ static void add_window(struct windows *windows, uint64_t ticks)
     windows->ticks[windows->count++] = ticks;
 }
 
-static bool mask_has(struct cz_mask mask, uint32_t token)
-{
-    if (mask.words)
-        return mask.words[token / 32] >> (token % 32) & 1;
-    size_t low = 0, high = mask.count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (mask.ids[middle] < token)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < mask.count && mask.ids[low] == token;
-}
-
 /* Feeds the tokens; true when all are accepted and the document may end there. */
 static bool feed(struct run *run, struct cz_matcher *matcher, size_t *accepted)
 {
@@ -95,7 +80,7 @@ static bool feed(struct run *run, struct cz_matcher *matcher, size_t *accepted)
         uint64_t start = cz_ticks();
         struct cz_mask mask = cz_matcher_mask(matcher);
         uint64_t masked = cz_ticks();
-        bool allowed = mask_has(mask, token);
+        bool allowed = cz_mask_has(mask, token);
         uint64_t looked = cz_ticks();
         bool taken = cz_matcher_accept(matcher, token);
         uint64_t end = cz_ticks();

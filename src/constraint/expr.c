@@ -6,6 +6,7 @@
  * are sorted lists without duplicates, neighbouring repetitions of one thing are joined.
  */
 #include "constraint/expr_internal.h"
+#include "constraint/intern.h"
 
 #include <stdlib.h>
 
@@ -446,19 +447,6 @@ static size_t sort_unique(cz_expr *items, size_t count)
     return kept;
 }
 
-static bool holds(const cz_expr *items, size_t count, cz_expr wanted)
-{
-    size_t low = 0, high = count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (items[middle] < wanted)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < count && items[low] == wanted;
-}
-
 /* Joins the byte sets among the items into one (union for OR, intersection for AND). */
 static size_t join_sets(struct cz_expr_store *store, uint8_t kind, cz_expr *items, size_t count)
 {
@@ -486,7 +474,7 @@ static bool clashes(const struct cz_expr_store *store, const cz_expr *items, siz
 {
     for (size_t i = 0; i < count; i++) {
         const struct expr_node *node = &store->nodes[items[i]];
-        if (node->kind == EXPR_NOT && holds(items, count, node->a))
+        if (node->kind == EXPR_NOT && cz_words_hold(items, (uint32_t)count, node->a))
             return true;
     }
     return false;
@@ -495,7 +483,7 @@ static bool clashes(const struct cz_expr_store *store, const cz_expr *items, siz
 static cz_expr finish_or(struct cz_expr_store *store, cz_expr *items, size_t count)
 {
     bool nullable = false;
-    if (holds(items, count, CZ_EXPR_ANY) || clashes(store, items, count))
+    if (cz_words_hold(items, (uint32_t)count, CZ_EXPR_ANY) || clashes(store, items, count))
         return CZ_EXPR_ANY;
     for (size_t i = 0; i < count; i++)
         nullable |= items[i] > CZ_EXPR_EMPTY && (store->nodes[items[i]].facts & FACT_NULLABLE);
@@ -543,14 +531,14 @@ static cz_expr finish_and(struct cz_expr_store *store, cz_expr *items, size_t co
     size_t kept = 0;
     bool nullable = true;
     count = join_counters(store, items, count);
-    if (holds(items, count, CZ_EXPR_NOTHING) || clashes(store, items, count))
+    if (cz_words_hold(items, (uint32_t)count, CZ_EXPR_NOTHING) || clashes(store, items, count))
         return CZ_EXPR_NOTHING;
     for (size_t i = 0; i < count; i++) {
         nullable &= (store->nodes[items[i]].facts & FACT_NULLABLE) != 0;
         if (items[i] != CZ_EXPR_ANY)
             items[kept++] = items[i];
     }
-    if (holds(items, kept, CZ_EXPR_EMPTY))
+    if (cz_words_hold(items, (uint32_t)kept, CZ_EXPR_EMPTY))
         return nullable ? CZ_EXPR_EMPTY : CZ_EXPR_NOTHING;
     if (kept <= 1)
         return kept ? items[0] : CZ_EXPR_ANY;

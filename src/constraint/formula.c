@@ -211,7 +211,7 @@ static cz_formula add(struct cz_machine *machine, const uint32_t *words, uint32_
         (added && !cz_machine_grow(machine, (void **)&machine->formula_facts, id,
                                    &machine->formula_facts_capacity,
                                    sizeof *machine->formula_facts))) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
     }
     if (added) {
@@ -430,7 +430,7 @@ static cz_formula and_or(struct cz_machine *machine, uint32_t kind, const cz_for
     for (uint32_t i = 0; i < count; i++)
         total += cz_formula_kind(machine, parts[i]) == kind ? cz_formula_size(machine, parts[i]) : 1;
     if (total > LIST_STACK && !(words = malloc(total * sizeof *words))) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -514,7 +514,7 @@ cz_formula cz_formula_one(struct cz_machine *machine, const cz_formula *parts, u
 {
     uint32_t *words = malloc(((size_t)count + 1) * sizeof *words);
     if (!words) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
     }
     memcpy(words + 1, parts, count * sizeof *words);
@@ -536,7 +536,7 @@ cz_formula cz_formula_without(struct cz_machine *machine, cz_formula list, uint3
 {
     uint32_t size = cz_formula_size(machine, list), *parts = malloc(size * sizeof *parts);
     if (!parts) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
     }
     memcpy(parts, cz_formula_words(machine, list), size * sizeof *parts);
@@ -569,7 +569,7 @@ static cz_formula opposite_list(struct cz_machine *machine, cz_formula formula, 
     uint32_t size = cz_formula_size(machine, formula) - 1;
     cz_formula *parts = malloc((size + 1) * sizeof *parts);
     if (!parts) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
     }
     for (uint32_t i = 0; i < size; i++)
@@ -601,7 +601,7 @@ cz_formula cz_formula_differs(struct cz_machine *machine, const cz_formula *cons
 {
     uint32_t *words = malloc(((size_t)count + 1) * sizeof *words);
     if (!words) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
     }
     memcpy(words + 1, constants, count * sizeof *words);
@@ -629,7 +629,7 @@ static cz_formula opposite_one(struct cz_machine *machine, cz_formula formula)
 {
     uint32_t size = cz_formula_size(machine, formula), *words = malloc(size * sizeof *words);
     if (!words) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
     }
     memcpy(words, cz_formula_words(machine, formula), size * sizeof *words);
@@ -643,7 +643,7 @@ static cz_formula same_parts(struct cz_machine *machine, cz_formula list, uint32
 {
     uint32_t size = cz_formula_size(machine, list), *parts = malloc(size * sizeof *parts);
     if (!parts) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
     }
     memcpy(parts, cz_formula_words(machine, list) + 1, (size - 1) * sizeof *parts);

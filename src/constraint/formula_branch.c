@@ -50,7 +50,7 @@ static cz_formula only(const struct branch *branch, cz_formula list, uint32_t wa
     uint32_t size = cz_formula_size(machine, list);
     cz_formula *parts = malloc(size * sizeof *parts), result = CZ_FORMULA_FALSE;
     if (!parts) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return result;
     }
     for (uint32_t i = 1; i < size; i++) {

@@ -40,7 +40,7 @@ uint32_t cz_props_add(struct cz_machine *machine, const struct cz_props *props)
     struct cz_props *copy = CZ_ARENA_NEW(&machine->arena, struct cz_props);
     if (!copy || !cz_machine_grow(machine, (void **)&machine->props, machine->props_count,
                                   &machine->props_capacity, sizeof *machine->props)) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return 0;
     }
     *copy = *props;
@@ -52,7 +52,7 @@ uint32_t cz_props_add(struct cz_machine *machine, const struct cz_props *props)
     copy->pattern_values = copy_array(machine, props->pattern_values, props->pattern_count,
                                       sizeof *copy->pattern_values);
     if (!copy->keys || !copy->values || !copy->sorted || !copy->patterns || !copy->pattern_values) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return 0;
     }
     for (uint32_t i = 0; i < copy->named_count; i++)
@@ -67,13 +67,13 @@ uint32_t cz_items_add(struct cz_machine *machine, const struct cz_items *items)
     struct cz_items *copy = CZ_ARENA_NEW(&machine->arena, struct cz_items);
     if (!copy || !cz_machine_grow(machine, (void **)&machine->items, machine->items_count,
                                   &machine->items_capacity, sizeof *machine->items)) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return 0;
     }
     *copy = *items;
     copy->prefix = copy_array(machine, items->prefix, items->count, sizeof *copy->prefix);
     if (!copy->prefix)
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
     machine->items[machine->items_count] = copy;
     return machine->items_count++;
 }

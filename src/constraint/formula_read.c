@@ -27,7 +27,7 @@ static cz_formula conjuncts_of(struct cz_machine *machine, cz_formula a, cz_form
     uint32_t size = cz_formula_size(machine, a), others = cz_formula_size(machine, b), count = 0;
     uint32_t *parts = malloc(size * sizeof *parts);
     if (!parts) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
     }
     for (uint32_t i = 1; i < size; i++) {
@@ -76,7 +76,7 @@ static void add_pair(struct cz_machine *machine, struct cz_pairs *pairs, cz_valu
     }
     if (!cz_machine_grow(machine, (void **)&pairs->items, pairs->count, &pairs->capacity,
                          sizeof *pairs->items)) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return;
     }
     pairs->items[pairs->count++] = (struct cz_pair){value, rest};
@@ -167,7 +167,7 @@ static cz_formula replace_parts(struct walk *walk, cz_formula formula)
     uint32_t size = cz_formula_size(machine, formula), stack[PARTS], *parts = stack;
     bool changed = false;
     if (size > PARTS && !(parts = malloc(size * sizeof *parts))) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
     }
     for (uint32_t i = 1; i < size; i++) {
@@ -230,7 +230,7 @@ static uint32_t join_values(struct cz_machine *machine, struct agreement *all, u
                                          cz_formula_differs(machine, rests, several)};
     }
     if (!rests)
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
     free(rests);
     return kept;
 }
@@ -251,7 +251,7 @@ static void join_rests(struct cz_machine *machine, struct agreement *all, uint32
             all[i].value = cz_value_any_of(machine, values, several);
     }
     if (!values)
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
     free(values);
 }
 
@@ -264,7 +264,7 @@ static struct agreement *read_differs(struct cz_machine *machine, cz_formula for
     struct agreement *all = malloc(size * sizeof *all);
     *count = 0;
     if (!all) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return NULL;
     }
     for (uint32_t i = 1; i < size && cz_machine_burn(machine, 1); i++) {
@@ -462,7 +462,7 @@ static void expand_parts(struct cz_machine *machine, cz_formula list, cz_formula
 {
     uint32_t size = cz_formula_size(machine, list), sure = 0, stack[PARTS], *parts = stack;
     if (size > PARTS && !(parts = malloc(size * sizeof *parts))) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return;
     }
     for (uint32_t i = 1; i < size && machine->failed == CLOZE_OK; i++) {
@@ -559,7 +559,7 @@ static cz_formula read_and(struct walk *walk, cz_formula formula, cz_value *valu
     uint32_t size = cz_formula_size(machine, formula), stack[PARTS], *parts = stack;
     bool changed = false;
     if (size > PARTS && !(parts = malloc(size * sizeof *parts))) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
     }
     for (uint32_t i = 1; i < size; i++) {

@@ -1,9 +1,10 @@
 /*
  * intern.c - tables of word sequences with names, open addressing, never shrinking.
  */
-#include "constraint/machine.h"
+#include "constraint/intern.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static uint32_t hash_words(const uint32_t *words, uint32_t count)
 {

@@ -29,7 +29,7 @@ uint32_t cz_local_add(struct cz_machine *machine, uint32_t kind, uint32_t a, uin
     if (id == UINT32_MAX || (added && !cz_machine_grow(machine, (void **)&machine->locals, id,
                                                        &machine->local_capacity,
                                                        sizeof *machine->locals))) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return 0;
     }
     if (added) {
@@ -51,7 +51,7 @@ void cz_step_add(struct cz_machine *machine, struct cz_step_list *list, uint32_t
 {
     if (!cz_machine_grow(machine, (void **)&list->items, list->count, &list->capacity,
                          sizeof *list->items)) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return;
     }
     list->items[list->count++] = (struct cz_step){.op = op, .next = next};
@@ -575,7 +575,7 @@ uint32_t cz_local_step(struct cz_machine *machine, uint32_t id, uint8_t byte)
     if (!local.next) {
         local.next = calloc(256, sizeof *local.next);
         if (!local.next) {
-            cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+            cz_machine_fail_memory(machine);
             return STEP_DEAD;
         }
         machine->locals[id].next = local.next;

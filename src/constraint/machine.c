@@ -78,7 +78,7 @@ cz_key cz_machine_key(struct cz_machine *machine, struct cz_slice text)
     if (!copy || !cz_machine_grow(machine, (void **)&machine->keys, machine->key_count,
                                   &machine->key_capacity, sizeof *machine->keys) ||
         !cz_map_set(&machine->key_map, key, machine->key_count)) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return 0;
     }
     machine->keys[machine->key_count] = key;

@@ -26,6 +26,7 @@
 #include "base/map.h"
 #include "constraint/expr.h"
 #include "constraint/grammar.h"
+#include "constraint/intern.h"
 #include "constraint/number.h"
 #include "constraint/rules.h"
 
@@ -50,33 +51,6 @@ enum {
     CZ_MACHINE_NODES = 300000,  /* values, formulas */
     CZ_MACHINE_FUEL = 250000    /* steps of searches for a value that fits */
 };
-
-/* ---- A table of 32-bit words, interned by content: the base of the other tables ---- */
-
-struct cz_intern {
-    uint32_t *words; /* every entry: its words, one after the other */
-    uint32_t word_count, word_capacity;
-    uint32_t *first; /* [count + 1] offset of each entry in words */
-    uint32_t count, capacity;
-    uint32_t *table;
-    uint32_t table_size;
-};
-
-/* The entry's name, UINT32_MAX without memory. *added tells whether it is new (may be NULL). */
-uint32_t cz_intern_add(struct cz_intern *intern, const uint32_t *words, uint32_t count, bool *added);
-static inline const uint32_t *cz_intern_get(const struct cz_intern *intern, uint32_t id)
-{
-    return intern->words + intern->first[id];
-}
-static inline uint32_t cz_intern_size(const struct cz_intern *intern, uint32_t id)
-{
-    return intern->first[id + 1] - intern->first[id];
-}
-void cz_intern_free(struct cz_intern *intern);
-/* Ascending; words are often in order already. */
-void cz_words_sort(uint32_t *words, uint32_t count);
-bool cz_words_hold(const uint32_t *words, uint32_t count, uint32_t wanted); /* sorted */
-size_t cz_intern_bytes(const struct cz_intern *intern);
 
 /* ---- Values ---- */
 
@@ -508,6 +482,9 @@ uint32_t cz_object_useful(struct cz_machine *machine, uint32_t id, uint32_t targ
 uint32_t cz_array_add(struct cz_machine *machine, cz_formula formula, uint32_t depth);
 bool cz_array_alive(struct cz_machine *machine, cz_formula formula);
 uint32_t cz_array_targets(struct cz_machine *machine, uint32_t id);
+/* Items, all different or not, and a count only: how many items must come; false for any other
+ * formula. */
+bool cz_array_is_sequence(struct cz_machine *machine, cz_formula formula, uint32_t *minimum);
 /* The value of the item `ahead` places on, and whether all later ones are the same. */
 cz_value cz_array_ahead(struct cz_machine *machine, cz_formula formula, uint32_t ahead, bool *last);
 

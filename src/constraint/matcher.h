@@ -8,6 +8,7 @@
 #define CZ_CONSTRAINT_MATCHER_H
 
 #include "constraint/grammar.h"
+#include "constraint/intern.h"
 
 /* The tokens allowed next. Sparse masks are sorted ids; dense ones are bits, word i / 32, bit i %
  * 32, `logits_width` wide. Exactly one of ids and words is set. */
@@ -16,6 +17,12 @@ struct cz_mask {
     const uint32_t *words; /* [(logits_width + 31) / 32]; NULL when sparse */
     uint32_t count;        /* allowed tokens, end ids included; never 0 before the end */
 };
+
+static inline bool cz_mask_has(struct cz_mask mask, uint32_t token)
+{
+    return mask.words ? mask.words[token / 32] >> token % 32 & 1
+                      : cz_words_hold(mask.ids, mask.count, token);
+}
 
 struct cz_matcher;
 

@@ -271,7 +271,7 @@ static struct cz_typed read_enum(struct cz_machine *machine, const struct cz_jso
     struct cz_slice *texts = malloc(((size_t)value->count * 2 + 1) * sizeof *texts);
     size_t text_count = 0, number_count = 0;
     if (!texts) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return result;
     }
     struct cz_slice *numbers = texts + value->count;
@@ -505,7 +505,7 @@ static cz_formula one_formula(struct cz_machine *machine, const cz_formula *part
 {
     cz_formula *group = calloc((size_t)count + 1, 2 * sizeof *group), result = CZ_FORMULA_FALSE;
     if (!group) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return result;
     }
     uint32_t *groups = group + count + 1;
@@ -529,7 +529,7 @@ static struct cz_typed one_of(struct cz_machine *machine, const struct cz_json *
     struct cz_typed one = CZ_TYPED_NONE, any = CZ_TYPED_NONE;
     cz_formula *arrays = calloc((size_t)list->count + 1, 2 * sizeof *arrays);
     if (!arrays) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return one;
     }
     cz_formula *objects = arrays + list->count + 1;

@@ -24,7 +24,7 @@ static cz_formula read_items(struct cz_machine *machine, struct schema schema,
         return CZ_FORMULA_TRUE;
     items.prefix = calloc((prefix ? prefix->count : 0) + 1, sizeof *items.prefix);
     if (!items.prefix) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
     }
     if (prefix) {

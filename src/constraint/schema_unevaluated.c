@@ -41,7 +41,7 @@ static struct piece *piece_for(struct pieces *pieces, cz_formula condition)
     }
     if (!cz_machine_grow(pieces->machine, (void **)&pieces->items, pieces->count,
                          &pieces->capacity, sizeof *pieces->items)) {
-        cz_machine_fail(pieces->machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(pieces->machine);
         return NULL;
     }
     pieces->items[pieces->count] = (struct piece){.condition = condition};
@@ -54,7 +54,7 @@ static void add_word(struct pieces *pieces, uint32_t **words, uint32_t *count, u
     if (cz_machine_grow(pieces->machine, (void **)words, *count, capacity, sizeof **words))
         (*words)[(*count)++] = word;
     else
-        cz_machine_fail(pieces->machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(pieces->machine);
 }
 
 static cz_formula formula_of(struct pieces *pieces, const struct cz_json *node, struct schema from)
@@ -268,7 +268,7 @@ static cz_formula array_choice(struct pieces *pieces, uint64_t chosen, cz_value 
     }
     items.prefix = malloc((items.count + 1) * sizeof *items.prefix);
     if (!items.prefix) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
     }
     for (uint32_t i = 0; i < items.count; i++)

@@ -17,7 +17,7 @@ uint32_t cz_stack_push(struct cz_machine *machine, uint32_t stack, uint32_t loca
     if (id == UINT32_MAX || (added && !cz_machine_grow(machine, (void **)&machine->stacks, id,
                                                        &machine->stack_capacity,
                                                        sizeof *machine->stacks))) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return 0;
     }
     if (added)
@@ -156,7 +156,7 @@ static void emit(struct cz_machine *machine, struct cz_thread thread, struct cz_
         }
     }
     if (!cz_threads_add(out, thread))
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
 }
 
 static void step_into(struct cz_machine *machine, struct cz_thread thread, uint8_t byte,

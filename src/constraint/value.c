@@ -35,7 +35,7 @@ static cz_value add(struct cz_machine *machine, const uint32_t *words, uint32_t 
     if (id == UINT32_MAX ||
         (added && !cz_machine_grow(machine, (void **)&machine->value_facts, id,
                                    &machine->value_facts_capacity, sizeof *machine->value_facts))) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return CZ_VALUE_NONE;
     }
     if (added)
@@ -106,7 +106,7 @@ static cz_value combine(struct cz_machine *machine, uint32_t kind, cz_value a, c
     for (int i = 0; i < 2; i++)
         total += kind_of(machine, both[i]) == kind ? cz_intern_size(&machine->values, both[i]) : 1;
     if (total > 64 && !(words = malloc(total * sizeof *words))) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return CZ_VALUE_NONE;
     }
     words[0] = kind;
@@ -158,7 +158,7 @@ cz_value cz_value_any_of(struct cz_machine *machine, const cz_value *values, uin
     uint32_t *words = malloc(((size_t)count + 1) * sizeof *words), kept = 1;
     cz_value result = CZ_VALUE_NONE;
     if (!words) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return result;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -341,7 +341,7 @@ static cz_value known_constant(struct cz_machine *machine, const uint32_t *words
     if (id == UINT32_MAX ||
         !cz_machine_grow(machine, (void **)&machine->constant_values, id,
                          &machine->constant_capacity, sizeof *machine->constant_values)) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return CZ_VALUE_NONE;
     }
     if (added) {

@@ -113,7 +113,7 @@ static bool begin_walk(struct cz_machine *machine, const struct cz_thread *begin
     machine->walk.count = 0;
     for (uint32_t i = 0; i < count; i++) {
         if (!cz_threads_add(&machine->walk, cz_thread_open(machine, begin[i]))) {
-            cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+            cz_machine_fail_memory(machine);
             return false;
         }
     }

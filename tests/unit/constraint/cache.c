@@ -48,17 +48,6 @@ static struct cz_grammar *compile(struct cz_vocab *vocab, int number)
     return grammar;
 }
 
-static bool has(struct cz_mask mask, uint32_t token)
-{
-    if (mask.words)
-        return mask.words[token / 32] >> token % 32 & 1;
-    for (uint32_t i = 0; i < mask.count; i++) {
-        if (mask.ids[i] == token)
-            return true;
-    }
-    return false;
-}
-
 /* One answer, by choices that follow from the seed; its text. */
 static struct cz_matcher *walk(struct cz_grammar *grammar, uint64_t seed)
 {
@@ -71,7 +60,7 @@ static struct cz_matcher *walk(struct cz_grammar *grammar, uint64_t seed)
         assert_true(mask.count > 0);
         seed = seed * 6364136223846793005u + 1442695040888963407u;
         uint32_t wanted = (uint32_t)(seed >> 33) % mask.count, token = 0;
-        while (!has(mask, token) || wanted-- > 0)
+        while (!cz_mask_has(mask, token) || wanted-- > 0)
             token++;
         assert_true(cz_matcher_accept(matcher, token));
     }

@@ -25,17 +25,6 @@ static struct cz_vocab *byte_vocab(void)
     return vocab;
 }
 
-static bool mask_has(struct cz_mask mask, uint32_t token)
-{
-    if (mask.words)
-        return mask.words[token / 32] >> token % 32 & 1;
-    for (uint32_t i = 0; i < mask.count; i++) {
-        if (mask.ids[i] == token)
-            return true;
-    }
-    return false;
-}
-
 /* Whether the text is accepted whole; the mask must agree with accept on the way. */
 static bool accepts(struct cz_grammar *grammar, const char *text)
 {
@@ -44,14 +33,14 @@ static bool accepts(struct cz_grammar *grammar, const char *text)
     bool good = true;
     ASSERT_OK(cz_matcher_create(grammar, &matcher, &error));
     for (const char *at = text; *at && good; at++) {
-        bool allowed = mask_has(cz_matcher_mask(matcher), (uint8_t)*at);
+        bool allowed = cz_mask_has(cz_matcher_mask(matcher), (uint8_t)*at);
         good = cz_matcher_accept(matcher, (uint8_t)*at);
         if (allowed != good)
             fail_msg("mask and accept differ at '%s' of '%s'", at, text);
     }
     good = good && cz_matcher_is_accepting(matcher);
     if (good) {
-        assert_true(mask_has(cz_matcher_mask(matcher), END));
+        assert_true(cz_mask_has(cz_matcher_mask(matcher), END));
         assert_true(cz_matcher_accept(matcher, END));
         assert_true(cz_matcher_is_finished(matcher));
     }

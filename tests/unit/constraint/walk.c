@@ -52,17 +52,6 @@ static const char *const SCHEMAS[] = {
     "{\"type\": \"object\", \"properties\": {\"a\": true}, \"not\": {\"required\": [\"x\"]}, \"propertyNames\": {\"maxLength\": 2}}",
 };
 
-static bool mask_has(struct cz_mask mask, uint32_t token)
-{
-    if (mask.words)
-        return mask.words[token / 32] >> token % 32 & 1;
-    for (uint32_t i = 0; i < mask.count; i++) {
-        if (mask.ids[i] == token)
-            return true;
-    }
-    return false;
-}
-
 /* Every token of the vocabulary, tried and taken back. */
 static void compare_with_accept(struct cz_matcher *matcher, const char *schema)
 {
@@ -70,7 +59,7 @@ static void compare_with_accept(struct cz_matcher *matcher, const char *schema)
     struct cz_mask mask = cz_matcher_mask(matcher);
     uint32_t count = 0;
     for (uint32_t token = 0; token < COUNT; token++)
-        count += allowed[token] = mask_has(mask, token);
+        count += allowed[token] = cz_mask_has(mask, token);
     assert_int_equal(count, mask.count);
     for (uint32_t token = 0; token < COUNT; token++) {
         bool taken = cz_matcher_accept(matcher, token);
@@ -92,7 +81,7 @@ static uint32_t choose(struct cz_mask mask, uint64_t *seed)
 {
     uint32_t wanted = next_random(seed) % mask.count;
     for (uint32_t token = 0;; token++) {
-        if (mask_has(mask, token) && wanted-- == 0)
+        if (cz_mask_has(mask, token) && wanted-- == 0)
             return token;
     }
 }
