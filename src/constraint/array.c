@@ -51,8 +51,7 @@ cz_value cz_array_ahead(struct cz_machine *machine, cz_formula formula, uint32_t
     return value;
 }
 
-/* Items and a count only: how many items must come; false for any other formula. */
-static bool is_sequence(struct cz_machine *machine, cz_formula formula, uint32_t *minimum)
+bool cz_array_is_sequence(struct cz_machine *machine, cz_formula formula, uint32_t *minimum)
 {
     bool list = cz_formula_kind(machine, formula) == FORMULA_AND;
     uint32_t size = list ? cz_formula_size(machine, formula) : 1;
@@ -62,7 +61,7 @@ static bool is_sequence(struct cz_machine *machine, cz_formula formula, uint32_t
             cz_formula_words(machine, list ? cz_formula_words(machine, formula)[i] : formula);
         if (words[0] == FORMULA_COUNT)
             *minimum = words[1];
-        else if (words[0] != FORMULA_ITEMS)
+        else if (words[0] != FORMULA_ITEMS && words[0] != FORMULA_UNIQUE)
             return false;
     }
     return true;
@@ -99,8 +98,9 @@ static bool array_alive(struct cz_machine *machine, cz_formula formula)
         return true;
     if (cz_formula_binds(machine, formula))
         return cz_distinct_alive(machine, formula);
-    return is_sequence(machine, formula, &minimum) ? sequence_alive(machine, formula, minimum)
-                                                   : array_search(machine, formula);
+    return cz_array_is_sequence(machine, formula, &minimum)
+               ? sequence_alive(machine, formula, minimum)
+               : array_search(machine, formula);
 }
 
 bool cz_array_alive(struct cz_machine *machine, cz_formula formula)
@@ -108,7 +108,7 @@ bool cz_array_alive(struct cz_machine *machine, cz_formula formula)
     if (formula == CZ_FORMULA_FALSE)
         return false;
     if (!array_facts_reserve(machine, formula)) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return false;
     }
     uint8_t known = machine->array_facts[formula];

@@ -155,7 +155,7 @@ static void visit(struct search *search, const uint32_t *words)
     if (id == UINT32_MAX ||
         !cz_machine_grow(machine, (void **)&search->queue, search->queued, &search->capacity,
                          sizeof *search->queue))
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
     else if (added)
         search->queue[search->queued++] = id;
 }
@@ -227,23 +227,6 @@ static bool completable(struct cz_machine *machine, cz_formula formula, const st
 
 /* ---- Places, where only a number of items is asked for ---- */
 
-/* False for any other formula. */
-static bool is_sequence(struct cz_machine *machine, cz_formula formula, uint32_t *minimum)
-{
-    bool list = cz_formula_kind(machine, formula) == FORMULA_AND;
-    uint32_t size = list ? cz_formula_size(machine, formula) : 1;
-    *minimum = 0;
-    for (uint32_t i = list; i < size; i++) {
-        const uint32_t *words =
-            cz_formula_words(machine, list ? cz_formula_words(machine, formula)[i] : formula);
-        if (words[0] == FORMULA_COUNT)
-            *minimum = words[1];
-        else if (words[0] != FORMULA_ITEMS && words[0] != FORMULA_UNIQUE)
-            return false;
-    }
-    return true;
-}
-
 static cz_value seen_by(struct cz_machine *machine, cz_formula formula)
 {
     bool list = cz_formula_kind(machine, formula) == FORMULA_AND;
@@ -308,7 +291,7 @@ static bool match_places(struct cz_machine *machine, cz_formula formula, uint32_
     struct places *places = calloc(1, sizeof *places);
     bool last = false, good = places != NULL;
     if (!places) {
-        cz_machine_fail(machine, CLOZE_MEMORY, NULL, "out of memory");
+        cz_machine_fail_memory(machine);
         return false;
     }
     places->atoms = atoms;
@@ -348,7 +331,7 @@ static bool count_places(struct cz_machine *machine, cz_formula formula, uint32_
 static bool can_be_met(struct cz_machine *machine, cz_formula rest, const struct atoms *atoms)
 {
     uint32_t minimum;
-    if (!is_sequence(machine, rest, &minimum))
+    if (!cz_array_is_sequence(machine, rest, &minimum))
         return completable(machine, rest, atoms);
     return minimum <= PLACES ? match_places(machine, rest, minimum, atoms)
                              : count_places(machine, rest, minimum, atoms);
@@ -360,7 +343,7 @@ static bool is_plain(struct cz_machine *machine, cz_formula formula, bool *alive
     uint32_t minimum;
     bool dead = false;
     *alive = true;
-    if (!is_sequence(machine, formula, &minimum))
+    if (!cz_array_is_sequence(machine, formula, &minimum))
         return false;
     bool plenty = has_plenty(machine, formula, minimum, &dead);
     *alive = !dead;
