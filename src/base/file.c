@@ -55,6 +55,28 @@ cloze_status cz_file_read(const char *path, struct cz_buffer *buffer, struct clo
     return result;
 }
 
+/* An address that is a multiple of a huge page with room for `size` bytes, or NULL: only a hint, which
+ * another thread may take before it is used. */
+static void *huge_page_room(size_t size)
+{
+    enum { HUGE_PAGE = 2 << 20 };
+    if (size < HUGE_PAGE || size > SIZE_MAX - HUGE_PAGE)
+        return NULL;
+    char *room = mmap(NULL, size + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED)
+        return NULL;
+    munmap(room, size + HUGE_PAGE);
+    return room + -(uintptr_t)room % HUGE_PAGE;
+}
+
+void *cz_file_map_open(int descriptor, size_t size, int protection, int flags)
+{
+    void *data = mmap(huge_page_room(size), size, protection, flags, descriptor, 0);
+    if (data != MAP_FAILED)
+        madvise(data, size, MADV_HUGEPAGE); /* refused by some kernels: pages are small then */
+    return data;
+}
+
 cloze_status cz_file_map(const char *path, struct cz_mapping *mapping, struct cloze_error *error)
 {
     *mapping = (struct cz_mapping){0};
@@ -65,7 +87,7 @@ cloze_status cz_file_map(const char *path, struct cz_mapping *mapping, struct cl
         return result;
     size_t size = (size_t)status.st_size;
     if (size) {
-        void *data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+        void *data = cz_file_map_open(descriptor, size, PROT_READ, MAP_PRIVATE);
         if (data == MAP_FAILED)
             result = cz_fail_errno(error, path, "map the file");
         else

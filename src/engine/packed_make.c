@@ -498,7 +498,7 @@ static cloze_status write_file(struct making *making, int descriptor, const char
     errno = posix_fallocate(descriptor, 0, (off_t)making->size);
     if (errno)
         return cz_fail_errno(error, path, "reserve the space of");
-    void *data = mmap(NULL, making->size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    void *data = cz_file_map_open(descriptor, making->size, PROT_READ | PROT_WRITE, MAP_SHARED);
     if (data == MAP_FAILED)
         return cz_fail_errno(error, path, "map the file");
     making->data = data;

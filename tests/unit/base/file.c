@@ -51,6 +51,21 @@ static void missing_file_is_not_found(void **state)
     ASSERT_FAILS(cz_file_map(folder, &mapping, &error), CLOZE_IO, "regular");
 }
 
+static void large_files_are_mapped_for_huge_pages(void **state)
+{
+    (void)state;
+    enum { SIZE = (5 << 20) + 1, HUGE_PAGE = 2 << 20 };
+    static char content[SIZE] = "a";
+    content[SIZE - 1] = 'z';
+    struct cz_slice slice = {content, SIZE};
+    ASSERT_OK(cz_file_write_atomic(inside("large"), slice, &error));
+    struct cz_mapping mapping;
+    ASSERT_OK(cz_file_map(inside("large"), &mapping, &error));
+    assert_int_equal((uintptr_t)mapping.data % HUGE_PAGE, 0);
+    assert_true(mapping.size == SIZE && memcmp(mapping.data, content, SIZE) == 0);
+    cz_file_unmap(&mapping);
+}
+
 static void a_held_lock_is_busy(void **state)
 {
     (void)state;
@@ -87,6 +102,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(atomic_write_replaces_the_whole_file),
         cmocka_unit_test(missing_file_is_not_found),
+        cmocka_unit_test(large_files_are_mapped_for_huge_pages),
         cmocka_unit_test(a_held_lock_is_busy),
         cmocka_unit_test(tree_is_made_and_removed),
         cmocka_unit_test(names_that_leave_the_folder_are_unsafe),
