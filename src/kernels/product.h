@@ -16,10 +16,10 @@
  *
  * One activation row (decoding): a few panels are streamed side by side, once, and codes are
  * unpacked in registers; several streams, because the hardware's prefetcher stops at the end of each page.
- * More rows: a strip of PANELS panels and some blocks of columns is unpacked to bytes and floats in
- * L1 and multiplied with all activation rows, a tile of them at a time; what the earlier strips of
- * the same panels gave waits in `sums`. For every row both paths do the specified operations in the
- * specified order.
+ * A few rows: few.h. More: a strip of PANELS panels and some blocks of columns is unpacked to bytes
+ * and floats in L1 and multiplied with all activation rows, a tile of them at a time; what the earlier
+ * strips of the same panels gave waits in `sums`. For every row all paths do the specified operations
+ * in the specified order.
  */
 #ifndef CZ_KERNELS_PRODUCT_H
 #define CZ_KERNELS_PRODUCT_H
@@ -148,44 +148,63 @@ INLINE struct parts parts_of(struct shape shape, const unsigned char *block, uin
                           codes + (size_t)vector * VECTOR_ROWS * 4};
 }
 
-/* The exact dot products of half a block of `count` panels. */
-INLINE void half_block(struct shape shape, int count, const struct parts *parts, uint32_t offset,
-                       const struct cz_tile_block *x, int half, fvec *products)
+/* Some panels side by side, each a stream of memory, and a tile of activation rows; constants. */
+struct extent {
+    uint32_t panels, columns;
+};
+
+typedef fvec extent_vectors[CZ_INT8_TILE][BESIDE]; /* of each column and panel */
+
+/* The exact dot products of half a block. */
+INLINE void half_block(struct shape shape, struct extent extent, const struct parts *parts,
+                       uint32_t offset, const struct cz_tile_block *x, uint32_t half,
+                       extent_vectors products)
 {
     bool wide = is_wide(shape.width);
-    ivec dot[BESIDE], start = ivec_set(0);
-    if (wide || !shape.has_minimum)
-        start = ivec_set(start_factor(wide, offset) * x->sums[half]);
-    UNROLL for (int p = 0; p < count; p++)
-        dot[p] = start;
-    UNROLL for (int s = half * 4; s < half * 4 + 4; s++)
+    ivec dot[CZ_INT8_TILE][BESIDE];
+    UNROLL for (uint32_t c = 0; c < extent.columns; c++)
+        UNROLL for (uint32_t p = 0; p < extent.panels; p++)
+            dot[c][p] = wide || !shape.has_minimum
+                            ? ivec_set(start_factor(wide, offset) *
+                                       x->sums[half * extent.columns + c])
+                            : ivec_set(0);
+    UNROLL for (uint32_t s = half * 4; s < half * 4 + 4; s++)
     {
-        ivec codes = broadcast4(x->codes + (size_t)s * 4);
-        UNROLL for (int p = 0; p < count; p++)
-            dot[p] = ivec_dot4(dot[p], unpack(shape.width, parts[p].codes, s), codes, wide);
+        ivec codes[BESIDE];
+        UNROLL for (uint32_t p = 0; p < extent.panels; p++)
+            codes[p] = unpack(shape.width, parts[p].codes, (int)s);
+        UNROLL for (uint32_t c = 0; c < extent.columns; c++)
+        {
+            ivec four = broadcast4(x->codes + (size_t)(s * extent.columns + c) * 4);
+            UNROLL for (uint32_t p = 0; p < extent.panels; p++)
+                dot[c][p] = ivec_dot4(dot[c][p], codes[p], four, wide);
+        }
     }
-    UNROLL for (int p = 0; p < count; p++)
-        products[p] = to_float(dot[p]);
+    UNROLL for (uint32_t c = 0; c < extent.columns; c++)
+        UNROLL for (uint32_t p = 0; p < extent.panels; p++)
+            products[c][p] = to_float(dot[c][p]);
 }
 
-/* sum + one block of one vector of rows, whose halves' dot products are `low` and `high`. */
+/* sum + one block of one vector of rows and activation row `c` of `columns`; the halves' dot products
+ * are `low` and `high`. */
 INLINE fvec add_block(struct shape shape, struct parts parts, const struct cz_tile_block *x,
-                      fvec low, fvec high, fvec sum)
+                      uint32_t columns, uint32_t c, fvec low, fvec high, fvec sum)
 {
-    low = fvec_set(x->scales[0]) * low;
+    low = fvec_set(x->scales[c]) * low;
     if (shape.groups == 1) {
-        fvec both = fvec_fma(fvec_set(x->scales[1]), high, low);
+        fvec both = fvec_fma(fvec_set(x->scales[columns + c]), high, low);
         sum = fvec_fma(fvec_halves(parts.scales), both, sum);
         if (shape.has_minimum)
-            sum = fvec_fma(fvec_halves(parts.minima), fvec_set(x->pairs[0]), sum);
+            sum = fvec_fma(fvec_halves(parts.minima), fvec_set(x->pairs[c]), sum);
         return sum;
     }
-    high = fvec_set(x->scales[1]) * high;
+    high = fvec_set(x->scales[columns + c]) * high;
     UNROLL for (size_t half = 0; half < 2; half++)
     {
         sum = fvec_fma(fvec_halves(parts.scales + half * 32), half ? high : low, sum);
         if (shape.has_minimum)
-            sum = fvec_fma(fvec_halves(parts.minima + half * 32), fvec_set(x->totals[half]), sum);
+            sum = fvec_fma(fvec_halves(parts.minima + half * 32),
+                           fvec_set(x->totals[half * columns + c]), sum);
     }
     return sum;
 }
@@ -197,6 +216,7 @@ INLINE void panels_product(struct shape shape, int count, const struct cz_packed
                            const unsigned char *const *panels, void *activations,
                            panel_sums *sums)
 {
+    struct extent extent = {(uint32_t)count, 1};
     uint32_t blocks = cz_packed_blocks(weights);
     size_t block_bytes = block_bytes_of(shape);
     const unsigned char *block[BESIDE];
@@ -209,18 +229,21 @@ INLINE void panels_product(struct shape shape, int count, const struct cz_packed
         UNROLL for (uint32_t v = 0; v < PANEL_VECTORS; v++)
         {
             struct parts parts[BESIDE];
-            fvec low[BESIDE], high[BESIDE];
+            extent_vectors low, high;
             UNROLL for (int p = 0; p < count; p++)
                 parts[p] = parts_of(shape, block[p], v);
-            half_block(shape, count, parts, weights->offset, &x, 0, low);
-            half_block(shape, count, parts, weights->offset, &x, 1, high);
+            half_block(shape, extent, parts, weights->offset, &x, 0, low);
+            half_block(shape, extent, parts, weights->offset, &x, 1, high);
             UNROLL for (int p = 0; p < count; p++)
-                sums[p][v] = add_block(shape, parts[p], &x, low[p], high[p], sums[p][v]);
+                sums[p][v] =
+                    add_block(shape, parts[p], &x, 1, 0, low[0][p], high[0][p], sums[p][v]);
         }
         UNROLL for (int p = 0; p < count; p++)
             block[p] += block_bytes;
     }
 }
+
+#include "kernels/few.h"
 
 /* ---- bf16, one activation row ---- */
 
@@ -650,6 +673,7 @@ typedef void panels_function(uint32_t count, const struct cz_packed *weights,
 /* What depends on width, groups and minima. */
 struct shape_functions {
     panels_function *panels;
+    few_function *few;
     void (*unpack)(const unsigned char *block, size_t block_bytes, uint32_t blocks, uint32_t p,
                    struct strip *strip);
 };
@@ -664,6 +688,15 @@ struct shape_functions {
             panels_product(shape, BESIDE, weights, panels, activations, sums);                     \
         else                                                                                       \
             panels_product(shape, PANELS, weights, panels, activations, sums);                     \
+    }                                                                                              \
+    static void few_##name(uint32_t columns, const struct cz_packed *weights,                      \
+                           const unsigned char *const *panels, void *activations, few_sums sums)   \
+    {                                                                                              \
+        struct shape shape = {width, groups, has_minimum};                                         \
+        FEW_CASE(1)                                                                                \
+        FEW_CASE(2)                                                                                \
+        FEW_CASE(3)                                                                                \
+        FEW_CASE(4)                                                                                \
     }                                                                                              \
     static void unpack_##name(const unsigned char *block, size_t block_bytes, uint32_t blocks,     \
                               uint32_t p, struct strip *strip)                                     \
@@ -685,7 +718,7 @@ WIDTH(w6, CZ_WIDTH_6)
 WIDTH(w8, CZ_WIDTH_8)
 WIDTH(table, CZ_WIDTH_4_TABLE)
 
-#define ENTRY(name) {panels_##name, unpack_##name}
+#define ENTRY(name) {panels_##name, few_##name, unpack_##name}
 #define ENTRIES(name)                                                                              \
     {                                                                                              \
         {ENTRY(name##_32), ENTRY(name##_32m)}, {ENTRY(name##_16), ENTRY(name##_16m)}               \
@@ -758,6 +791,8 @@ static void matmul(const struct cz_matmul *m, struct cz_range range)
         &SHAPES[m->weights->width][groups - 1][m->weights->has_minimum];
     if (one)
         row_product(shape->panels, m, range);
+    else if (m->rows <= FEW_ROWS)
+        few_rows(shape->few, m, range);
     else
         rows_product(shape, m, range);
 }
