@@ -174,12 +174,6 @@ void cz_attend_parts(const struct cz_kernels *kernels, const struct cz_attention
     finish_rows(kernels, attention, parts, out, out_stride);
 }
 
-/* Entries (panels or list entries) of one product. */
-static uint32_t entries(const struct cz_matmul *m)
-{
-    return m->panels ? m->panel_count : cz_packed_panels(m->weights);
-}
-
 enum {
     GRAIN_BYTES = 48 << 10, /* of weights that one worker takes at a time */
     PIECES_PER_WORKER = 4,  /* at least, so that nobody waits long for the last one */
@@ -188,7 +182,7 @@ enum {
 /* Pairs of panels of one product: tiles are two panels high. */
 static uint32_t pairs_of(const struct cz_matmul *m)
 {
-    return (entries(m) + 1) / 2;
+    return (cz_matmul_entries(m) + 1) / 2;
 }
 
 /* Pairs of panels in one piece of the list's products. */
@@ -208,7 +202,7 @@ static struct cz_range entries_in(const struct cz_matmul *m, uint32_t first, str
     uint32_t to = range.end < end ? range.end : end;
     if (from >= to)
         return (struct cz_range){0, 0};
-    return (struct cz_range){2 * (from - first), to == end ? entries(m) : 2 * (to - first)};
+    return (struct cz_range){2 * (from - first), to == end ? cz_matmul_entries(m) : 2 * (to - first)};
 }
 
 void cz_matmul_run(const struct cz_kernels *kernels, struct cz_worker *worker,

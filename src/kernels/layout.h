@@ -13,6 +13,12 @@
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
+/* Entries of a product: panels, or those that are listed. */
+static inline uint32_t cz_matmul_entries(const struct cz_matmul *m)
+{
+    return m->panels ? m->panel_count : cz_packed_panels(m->weights);
+}
+
 /*
  * A batch of activations is cut in tiles of consecutive rows, the last of which may have fewer: one
  * pointer and constant offsets reach all rows of a tile.

@@ -211,21 +211,33 @@ INLINE fvec add_block(struct shape shape, struct parts parts, const struct cz_ti
 
 typedef fvec panel_sums[PANEL_VECTORS];
 
-/* `count` panels side by side, each a stream of memory, and one activation row. */
+/* Panels that are read side by side, each a stream of memory, and those that follow in each stream. */
+struct streams {
+    const unsigned char *panels[BESIDE];
+    const unsigned char *next[BESIDE];
+};
+
+/* `count` panels side by side and one activation row. */
 INLINE void panels_product(struct shape shape, int count, const struct cz_packed *weights,
-                           const unsigned char *const *panels, void *activations,
-                           panel_sums *sums)
+                           const struct streams *streams, void *activations, panel_sums *sums)
 {
     struct extent extent = {(uint32_t)count, 1};
     uint32_t blocks = cz_packed_blocks(weights);
-    size_t block_bytes = block_bytes_of(shape);
-    const unsigned char *block[BESIDE];
-    memcpy(block, panels, count * sizeof *block);
+    size_t block_bytes = block_bytes_of(shape), distance = PREFETCH_BYTES / block_bytes;
+    const unsigned char *block[BESIDE], *ahead[BESIDE];
+    UNROLL for (int p = 0; p < count; p++) {
+        block[p] = streams->panels[p];
+        ahead[p] = block[p] + distance * block_bytes;
+    }
     for (size_t b = 0; b < blocks; b++) {
         struct cz_tile_block x = cz_tile_block(activations, 1, b);
-        UNROLL for (int p = 0; p < count; p++)
+        if (b + distance == blocks)
+            memcpy(ahead, streams->next, count * sizeof *ahead);
+        UNROLL for (int p = 0; p < count; p++) {
             UNROLL for (size_t line = 0; line < block_bytes; line += 64)
-                __builtin_prefetch(block[p] + PREFETCH_BYTES + line);
+                __builtin_prefetch(ahead[p] + line);
+            ahead[p] += block_bytes;
+        }
         UNROLL for (uint32_t v = 0; v < PANEL_VECTORS; v++)
         {
             struct parts parts[BESIDE];
@@ -281,29 +293,37 @@ INLINE fvec bfloat_add(fvec sum, bfloat_pairs w, const unsigned char *x, uint32_
 #endif
 
 INLINE void bfloat_beside(int count, const struct cz_packed *weights,
-                          const unsigned char *const *panels, void *activations, panel_sums *sums)
+                          const struct streams *streams, void *activations, panel_sums *sums)
 {
+    enum { DISTANCE = PREFETCH_BYTES / 64 };
     size_t lines = (size_t)cz_packed_blocks(weights) * CZ_BLOCK_COLUMNS / 2;
-    for (size_t k = 0; k < lines; k++)
+    const unsigned char *ahead[BESIDE];
+    UNROLL for (int p = 0; p < count; p++)
+        ahead[p] = streams->panels[p] + PREFETCH_BYTES;
+    for (size_t k = 0; k < lines; k++) {
+        if (k + DISTANCE == lines)
+            UNROLL for (int p = 0; p < count; p++)
+                ahead[p] = streams->next[p] - k * 64;
         UNROLL for (int p = 0; p < count; p++)
         {
-            const unsigned char *line = panels[p] + k * 64;
-            __builtin_prefetch(line + PREFETCH_BYTES);
+            const unsigned char *line = streams->panels[p] + k * 64;
+            __builtin_prefetch(ahead[p] + k * 64);
             UNROLL for (uint32_t v = 0; v < PANEL_VECTORS; v++)
             {
                 bfloat_pairs w = bfloat_weights(line + (size_t)v * VECTOR_ROWS * 4);
                 sums[p][v] = bfloat_add(sums[p][v], w, activations, 1, k, 0);
             }
         }
+    }
 }
 
 static void bfloat_panels(uint32_t count, const struct cz_packed *weights,
-                          const unsigned char *const *panels, void *activations, panel_sums *sums)
+                          const struct streams *streams, void *activations, panel_sums *sums)
 {
     if (count == BESIDE)
-        bfloat_beside(BESIDE, weights, panels, activations, sums);
+        bfloat_beside(BESIDE, weights, streams, activations, sums);
     else
-        bfloat_beside(PANELS, weights, panels, activations, sums);
+        bfloat_beside(PANELS, weights, streams, activations, sums);
 }
 
 /* ---- Many activation rows ---- */
@@ -667,8 +687,7 @@ static void bfloat_product(const struct cz_matmul *m, struct cz_range range)
 
 /* Adds the products of `count` panels, BESIDE or PANELS, and one activation row to sums[panel]. */
 typedef void panels_function(uint32_t count, const struct cz_packed *weights,
-                             const unsigned char *const *panels, void *activations,
-                             panel_sums *sums);
+                             const struct streams *streams, void *activations, panel_sums *sums);
 
 /* What depends on width, groups and minima. */
 struct shape_functions {
@@ -680,14 +699,14 @@ struct shape_functions {
 
 #define SHAPE(name, width, groups, has_minimum)                                                    \
     static void panels_##name(uint32_t count, const struct cz_packed *weights,                     \
-                              const unsigned char *const *panels, void *activations,               \
+                              const struct streams *streams, void *activations,                    \
                               panel_sums *sums)                                                    \
     {                                                                                              \
         struct shape shape = {width, groups, has_minimum};                                         \
         if (count == BESIDE)                                                                       \
-            panels_product(shape, BESIDE, weights, panels, activations, sums);                     \
+            panels_product(shape, BESIDE, weights, streams, activations, sums);                    \
         else                                                                                       \
-            panels_product(shape, PANELS, weights, panels, activations, sums);                     \
+            panels_product(shape, PANELS, weights, streams, activations, sums);                    \
     }                                                                                              \
     static void few_##name(uint32_t columns, const struct cz_packed *weights,                      \
                            const unsigned char *const *panels, void *activations, few_sums sums)   \
@@ -732,19 +751,27 @@ static const struct shape_functions SHAPES[CZ_WIDTHS][2][2] = {
     [CZ_WIDTH_4_TABLE] = ENTRIES(table),
 };
 
+static const unsigned char *entry_data(const struct cz_matmul *m, uint32_t entry)
+{
+    return cz_packed_panel(m->weights, entry_panel(m, entry));
+}
+
 static void row_product(panels_function *product, const struct cz_matmul *m, struct cz_range range)
 {
     void *activations = activation_tile(m, 0).memory;
+    uint32_t last = cz_matmul_entries(m) - 1;
     for (uint32_t entry = range.first, count; entry < range.end; entry += count) {
-        const unsigned char *panels[BESIDE];
+        struct streams streams;
         panel_sums sums[BESIDE];
         count = range.end - entry >= BESIDE ? BESIDE : PANELS;
         for (uint32_t p = 0; p < count; p++) {
-            panels[p] = cz_packed_panel(m->weights, entry_panel(m, second_entry(range, entry, p)));
+            uint32_t next = entry + count + p; /* beyond the range too: most often this worker's */
+            streams.panels[p] = entry_data(m, second_entry(range, entry, p));
+            streams.next[p] = entry_data(m, next < last ? next : last);
             UNROLL for (uint32_t v = 0; v < PANEL_VECTORS; v++)
                 sums[p][v] = fvec_set(0.0f);
         }
-        product(count, m->weights, panels, activations, sums);
+        product(count, m->weights, &streams, activations, sums);
         for (uint32_t p = 0; p < count && entry + p < range.end; p++) {
             float stored[CZ_PANEL_ROWS];
             memcpy(stored, sums[p], sizeof stored);
