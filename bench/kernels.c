@@ -27,16 +27,20 @@ struct form {
     uint32_t group;
     bool has_minimum;
     uint32_t offset;
+    enum cz_scales scales;
 };
 
 static const struct form forms[] = {
-    {"4 bit, minima per 32 (Q4_1, Q4_K)", CZ_WIDTH_4, 32, true, 0},
-    {"4 bit per 32 (Q4_0)", CZ_WIDTH_4, 32, false, 8},
-    {"5 bit per 32 (Q5_0)", CZ_WIDTH_5, 32, false, 16},
-    {"5 bit, minima per 32 (Q5_K)", CZ_WIDTH_5, 32, true, 0},
-    {"6 bit per 16 (Q6_K)", CZ_WIDTH_6, 16, false, 32},
-    {"8 bit per 32 (Q8_0)", CZ_WIDTH_8, 32, false, 128},
-    {"bf16", CZ_WIDTH_BF16, 0, false, 0},
+    {"4 bit, minima per 32 (Q4_1)", CZ_WIDTH_4, 32, true, 0, CZ_SCALES_HALF},
+    {"4 bit per 32 (Q4_0)", CZ_WIDTH_4, 32, false, 8, CZ_SCALES_HALF},
+    {"5 bit per 32 (Q5_0)", CZ_WIDTH_5, 32, false, 16, CZ_SCALES_HALF},
+    {"8 bit per 32 (Q8_0)", CZ_WIDTH_8, 32, false, 128, CZ_SCALES_HALF},
+    {"two levels: Q2_K", CZ_WIDTH_2, 16, true, 0, CZ_SCALES_NIBBLES},
+    {"two levels: Q3_K", CZ_WIDTH_3, 16, false, 4, CZ_SCALES_BYTES},
+    {"two levels: Q4_K", CZ_WIDTH_4, 32, true, 0, CZ_SCALES_BYTES},
+    {"two levels: Q5_K", CZ_WIDTH_5, 32, true, 0, CZ_SCALES_BYTES},
+    {"two levels: Q6_K", CZ_WIDTH_6, 16, false, 32, CZ_SCALES_BYTES},
+    {"bf16", CZ_WIDTH_BF16, 0, false, 0, CZ_SCALES_HALF},
 };
 
 struct bench {
@@ -108,7 +112,6 @@ static void fill(const struct cz_packed *shape, unsigned char *memory)
 {
     uint64_t state = 88172645463325252u;
     size_t size = cz_packed_size(shape);
-    cz_pack_start(shape, memory);
     for (size_t i = 0; i + 8 <= size; i += 8) {
         state ^= state << 13;
         state ^= state >> 7;
@@ -124,7 +127,9 @@ static void measure(const struct form *form, struct bench *bench, struct cz_pool
                     uint32_t rows, uint32_t columns, uint32_t batch)
 {
     struct cz_packed shape = {NULL, rows, columns, form->width, form->group, form->has_minimum,
-                              form->offset};
+                              form->offset, form->scales};
+    if (cz_packed_check(&shape, NULL))
+        return; /* two levels of scales need a multiple of 256 columns */
     const char *megabytes = getenv("BENCH_MB");
     size_t each = cz_packed_size(&shape), wanted = (size_t)(megabytes ? atoi(megabytes) : 512) << 20;
     bench->count = (uint32_t)(wanted / each ? wanted / each : 1);

@@ -139,6 +139,7 @@ static struct cz_packed matrix_of(const struct cz_packed_model *model,
         .group = entry->group,
         .has_minimum = entry->has_minimum != 0,
         .offset = entry->offset,
+        .scales = (enum cz_scales)entry->scales,
     };
 }
 

@@ -72,7 +72,7 @@ struct cz_packed_entry {
     uint32_t is_matrix;
     uint32_t rows, columns;                     /* a vector has columns 1 */
     uint32_t width, group, has_minimum, offset; /* of matrices */
-    uint32_t padding;
+    uint32_t scales; /* enum cz_scales, of matrices */
     uint64_t position, size; /* bytes in the file */
 };
 

@@ -111,6 +111,7 @@ static bool convert_shape(enum cz_quantize quantize, uint32_t role, unsigned bit
     shape->group = wanted == 6 || shape->columns % 32 != 0 ? 16 : 32;
     shape->has_minimum = wanted == 4;
     shape->offset = wanted == 8 ? 128 : wanted == 6 ? 32 : 0;
+    shape->scales = CZ_SCALES_HALF;
     return true;
 }
 
@@ -129,11 +130,13 @@ static cloze_status shape_of(const struct making *making, struct planned *planne
         return cz_fail(error, CLOZE_LIMIT, tensor->name, "is larger than %d x %d",
                        CZ_PACKED_MAX_ROWS, CZ_PACKED_MAX_COLUMNS);
     if (info->bits) {
-        bool table = tensor->dtype == CZ_IQ4_NL || tensor->dtype == CZ_IQ4_XS;
-        shape.width = table ? CZ_WIDTH_4_TABLE : widths[info->bits];
+        shape.width = info->has_table ? CZ_WIDTH_4_TABLE : widths[info->bits];
         shape.group = info->group;
         shape.has_minimum = info->has_minimum;
         shape.offset = info->has_minimum ? 0 : info->offset;
+        if (info->two_levels)
+            shape.scales =
+                info->has_minimum && info->group == 16 ? CZ_SCALES_NIBBLES : CZ_SCALES_BYTES;
     }
     planned->converts =
         convert_shape(making->quantize, entry->role, info->bits ? info->bits : 16, &shape);
@@ -148,6 +151,7 @@ static cloze_status shape_of(const struct making *making, struct planned *planne
     entry->group = shape.group;
     entry->has_minimum = shape.has_minimum;
     entry->offset = shape.offset;
+    entry->scales = shape.scales;
     entry->size = cz_packed_size(&shape);
     return CLOZE_OK;
 }
@@ -317,24 +321,53 @@ static cloze_status convert_vector(const struct making *making, const struct pla
     return CLOZE_OK;
 }
 
-/* One worker's memory for a panel. */
+/* One worker's memory for a panel: its values as floats, or taken apart. */
 struct scratch {
     void *memory;
-    float *scales, *minima, *values;
-    uint8_t *codes;
+    float *values;
+    struct cz_groups groups;
 };
 
 static bool scratch_alloc(struct scratch *scratch, size_t columns)
 {
-    size_t values = (size_t)CZ_PANEL_ROWS * columns;
-    scratch->memory = malloc(values * (3 * sizeof(float) + 1));
-    scratch->values = scratch->memory;
+    size_t values = (size_t)CZ_PANEL_ROWS * columns, groups = values / 16 + 1;
+    scratch->memory = malloc(values * sizeof(float) + groups * 6 + values);
     if (!scratch->memory)
         return false;
-    scratch->scales = scratch->values + values;
-    scratch->minima = scratch->scales + values;
-    scratch->codes = (uint8_t *)(scratch->minima + values);
+    scratch->values = scratch->memory;
+    scratch->groups.scales = (uint16_t *)(scratch->values + values);
+    scratch->groups.minima = scratch->groups.scales + groups;
+    scratch->groups.low_scales = (int8_t *)(scratch->groups.minima + groups);
+    scratch->groups.low_minima = scratch->groups.low_scales + groups;
+    scratch->groups.codes = (uint8_t *)(scratch->groups.low_minima + groups);
     return true;
+}
+
+static struct cz_packed shape_of_entry(const struct cz_packed_entry *entry)
+{
+    return (struct cz_packed){NULL,         entry->rows,  entry->columns,
+                              entry->width, entry->group, entry->has_minimum != 0,
+                              entry->offset, entry->scales};
+}
+
+/* Rows as their source stores them: as many as `rows` lists, one after the other. */
+static cloze_status pack_source_groups(const struct cz_packed *shape, enum cz_dtype dtype,
+                                       const void *const *rows, uint32_t count,
+                                       const struct scratch *scratch, void *out,
+                                       struct cloze_error *error)
+{
+    const struct cz_groups *into = &scratch->groups;
+    size_t columns = shape->columns, groups = columns / shape->group;
+    size_t halves = shape->scales ? columns / CZ_SPAN_COLUMNS : groups;
+    for (uint32_t i = 0; i < count; i++)
+        cz_dtype_to_groups(dtype, rows[i], columns,
+                           (struct cz_groups){into->codes + i * columns, into->scales + i * halves,
+                                              into->minima + i * halves,
+                                              into->low_scales + i * groups,
+                                              into->low_minima + i * groups});
+    struct cz_panel_groups panel = {into->codes, into->scales, into->minima, into->low_scales,
+                                    into->low_minima};
+    return cz_pack_groups(shape, out, count, &panel, error);
 }
 
 static cloze_status convert_panel(const struct making *making, const struct planned *planned,
@@ -344,27 +377,29 @@ static cloze_status convert_panel(const struct making *making, const struct plan
     const struct cz_tensor *tensor = planned->tensor;
     const struct cz_packed_entry *entry = &planned->entry;
     const struct cz_dtype_info *info = cz_dtype_info(tensor->dtype);
-    struct cz_packed shape = {NULL,         entry->rows,  entry->columns,
-                              entry->width, entry->group, entry->has_minimum != 0,
-                              entry->offset};
-    size_t row_bytes = entry->columns / info->block_elements * info->block_bytes;
+    struct cz_packed shape = shape_of_entry(entry);
+    unsigned char *matrix = making->data + entry->position;
+    unsigned char *out =
+        matrix + cz_packed_header_bytes(&shape) + panel * cz_packed_panel_bytes(&shape);
+    size_t columns = entry->columns, row_bytes = columns / info->block_elements * info->block_bytes;
     uint32_t first = panel * CZ_PANEL_ROWS;
-    uint32_t rows = entry->rows - first < CZ_PANEL_ROWS ? entry->rows - first : CZ_PANEL_ROWS;
-    bool keeps_codes = info->bits && !planned->converts;
-    size_t columns = entry->columns, groups = keeps_codes ? columns / info->group : 0;
-    for (uint32_t i = 0; i < rows; i++) {
-        const char *row = (const char *)tensor->data + source_row(planned, first + i) * row_bytes;
-        if (keeps_codes)
-            cz_dtype_to_groups(tensor->dtype, row, columns, scratch->codes + i * columns,
-                               scratch->scales + i * groups, scratch->minima + i * groups);
-        else
-            cz_dtype_to_f32(tensor->dtype, row, columns, scratch->values + i * columns);
+    uint32_t rows = (uint32_t)cz_size_min(entry->rows - first, CZ_PANEL_ROWS);
+    const void *row[CZ_PANEL_ROWS];
+    for (uint32_t i = 0; i < rows; i++)
+        row[i] = (const char *)tensor->data + source_row(planned, first + i) * row_bytes;
+    cloze_status status;
+    float multiplier = 1.0f;
+    if (info->bits && !planned->converts) {
+        status = pack_source_groups(&shape, tensor->dtype, row, rows, scratch, out, error);
+    } else if (tensor->dtype == CZ_BF16 && shape.width == CZ_WIDTH_BF16) {
+        status = cz_pack_bfloats(&shape, out, rows, row, error);
+    } else {
+        for (uint32_t i = 0; i < rows; i++)
+            cz_dtype_to_f32(tensor->dtype, row[i], columns, scratch->values + i * columns);
+        status = cz_pack_floats(&shape, out, rows, scratch->values, &multiplier, error);
     }
-    void *out = making->data + entry->position;
-    cloze_status status =
-        keeps_codes ? cz_pack_groups(&shape, out, panel, rows, scratch->codes, scratch->scales,
-                                     info->has_minimum ? scratch->minima : NULL, error)
-                    : cz_pack_floats(&shape, out, panel, rows, scratch->values, error);
+    if (shape.width != CZ_WIDTH_BF16)
+        memcpy(matrix + panel * sizeof multiplier, &multiplier, sizeof multiplier);
     if (status)
         cz_error_at(error, tensor->name);
     return status;
@@ -446,13 +481,7 @@ static cloze_status convert(struct making *making, struct cloze_error *error)
     if (status)
         return status;
     for (uint32_t i = 0; i < making->planned && !status; i++) {
-        const struct cz_packed_entry *entry = &making->plan[i].entry;
-        struct cz_packed shape = {NULL,         entry->rows,  entry->columns,
-                                  entry->width, entry->group, entry->has_minimum != 0,
-                                  entry->offset};
-        if (entry->is_matrix)
-            cz_pack_start(&shape, making->data + entry->position);
-        else
+        if (!making->plan[i].entry.is_matrix)
             status = convert_vector(making, &making->plan[i], error);
     }
     making->piece_sums = calloc(cz_pool_threads(pool), sizeof *making->piece_sums);

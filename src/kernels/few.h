@@ -25,10 +25,12 @@ INLINE void few_product(struct shape shape, uint32_t columns, const struct cz_pa
         UNROLL for (uint32_t c = 0; c < columns; c++)
             UNROLL for (uint32_t p = 0; p < TILE_VECTORS; p++)
                 sums[v][c][p] = fvec_set(0.0f);
-    const unsigned char *block[TILE_VECTORS];
+    const unsigned char *block[TILE_VECTORS], *span[TILE_VECTORS];
     memcpy(block, panels, sizeof block);
+    memcpy(span, panels, sizeof span);
     for (size_t b = 0; b < blocks; b++) {
         struct cz_tile_block x = cz_tile_block(activations, columns, b);
+        begin_span(shape, TILE_VECTORS, b, span, block);
         UNROLL for (uint32_t p = 0; p < TILE_VECTORS; p++)
             UNROLL for (size_t line = 0; line < block_bytes; line += 64)
                 __builtin_prefetch(block[p] + PREFETCH_BYTES + line);
@@ -37,7 +39,7 @@ INLINE void few_product(struct shape shape, uint32_t columns, const struct cz_pa
             struct parts parts[TILE_VECTORS];
             extent_vectors low, high;
             UNROLL for (uint32_t p = 0; p < TILE_VECTORS; p++)
-                parts[p] = parts_of(shape, block[p], v);
+                parts[p] = parts_of(shape, span[p], block[p], v);
             half_block(shape, extent, parts, weights->offset, &x, 0, low);
             half_block(shape, extent, parts, weights->offset, &x, 1, high);
             UNROLL for (uint32_t c = 0; c < columns; c++)

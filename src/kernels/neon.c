@@ -26,6 +26,13 @@ static inline fvec fvec_halves(const unsigned char *at)
     return (fvec)vcvt_f32_f16(halves);
 }
 
+static inline ivec ivec_bytes(const unsigned char *at)
+{
+    int8_t bytes[8] = {0};
+    memcpy(bytes, at, VECTOR_ROWS);
+    return (ivec)vmovl_s16(vget_low_s16(vmovl_s8(vld1_s8(bytes))));
+}
+
 static inline ivec ivec_set(int32_t value)
 {
     return (ivec)vdupq_n_s32(value);

@@ -1,4 +1,10 @@
-/* pack.c - groups of codes and scales, or floats, into panels. */
+/*
+ * pack.c - groups of codes and scales, or floats, into panels.
+ *
+ * Packing is a transposition of 32-bit words: the four codes of columns 4 * s and up of every row
+ * become the 16 words of step s, and planes are made of whole steps. The loops over 16 words and over
+ * a block's 32 codes have constant bounds, so that compilers make vectors of them.
+ */
 #include "kernels/packed_private.h"
 
 #include "base/size.h"
@@ -7,162 +13,198 @@
 #include <stdlib.h>
 #include <string.h>
 
-void cz_pack_start(const struct cz_packed *shape, void *data)
-{
-    struct cz_packed matrix = *shape;
-    matrix.data = data;
-    size_t header = (size_t)(cz_packed_panel(&matrix, 0) - matrix.data);
-    size_t panels = cz_packed_panels(&matrix) * cz_packed_panel_bytes(&matrix);
-    memset(data, 0, header);
-    memset((unsigned char *)data + header + panels, 0, cz_packed_size(&matrix) - header - panels);
-}
+enum { STEPS = CZ_BLOCK_COLUMNS / 4 };
 
-static void or_word(unsigned char *at, uint32_t bits)
-{
-    uint32_t word;
-    memcpy(&word, at, sizeof word);
-    word |= bits;
-    memcpy(at, &word, sizeof word);
-}
-
-/* Puts the codes of four columns (4 * s and up), one a byte of `word`, into their places; the panel's
- * memory was zero before. Codes fit the width, so that no shift carries into a neighbour. */
-static void put_codes(enum cz_width width, unsigned char *codes, uint32_t row, uint32_t s,
-                      uint32_t word)
-{
-    unsigned char *lane = codes + (size_t)row * 4;
-    switch (width) {
-    case CZ_WIDTH_2:
-        or_word(lane + s / 4 * 64, word << (s % 4 * 2));
-        break;
-    case CZ_WIDTH_3:
-        or_word(lane + s / 4 * 64, (word & 0x03030303) << (s % 4 * 2));
-        or_word(lane + 128, (word >> 2 & 0x01010101) << s);
-        break;
-    case CZ_WIDTH_4:
-    case CZ_WIDTH_4_TABLE:
-        or_word(lane + s / 2 * 64, word << (s % 2 * 4));
-        break;
-    case CZ_WIDTH_5:
-        or_word(lane + s / 2 * 64, (word & 0x0f0f0f0f) << (s % 2 * 4));
-        or_word(lane + 256, (word >> 4 & 0x01010101) << s);
-        break;
-    case CZ_WIDTH_6:
-        or_word(lane + s / 2 * 64, (word & 0x0f0f0f0f) << (s % 2 * 4));
-        or_word(lane + 256 + s / 4 * 64, (word >> 4 & 0x03030303) << (s % 4 * 2));
-        break;
-    default:
-        or_word(lane + s * 64, word);
-        break;
-    }
-}
+/* Four codes of every row. */
+struct step {
+    uint32_t words[CZ_PANEL_ROWS];
+};
 
 const uint8_t CZ_WIDTH_CODES[CZ_WIDTHS] = {
     [CZ_WIDTH_2] = 3,  [CZ_WIDTH_3] = 7,   [CZ_WIDTH_4] = 15,       [CZ_WIDTH_5] = 31,
     [CZ_WIDTH_6] = 63, [CZ_WIDTH_8] = 255, [CZ_WIDTH_4_TABLE] = 15,
 };
 
-/* Table values become their nibbles. */
-static void table_codes(uint8_t *codes, uint32_t count)
+/* ---- Codes ---- */
+
+/* Bits `first` and up of all codes, `bits` of each, 8 / bits steps in a byte; returns the end. */
+static unsigned char *put_plane(unsigned char *out, const struct step *steps, uint32_t first,
+                                uint32_t bits)
 {
-    uint8_t nibble[256];
-    memset(nibble, 255, sizeof nibble);
-    for (uint8_t i = 0; i < 16; i++)
-        nibble[CZ_PACKED_TABLE[i]] = i;
-    for (uint32_t k = 0; k < count; k++)
-        codes[k] = nibble[codes[k]];
+    uint32_t mask = ((1u << bits) - 1) * 0x01010101u, together = 8 / bits;
+    for (uint32_t s = 0; s < STEPS; s += together) {
+        struct step plane = {0};
+        for (uint32_t i = 0; i < together; i++)
+            for (uint32_t row = 0; row < CZ_PANEL_ROWS; row++)
+                plane.words[row] |= (steps[s + i].words[row] >> first & mask) << (i * bits);
+        memcpy(out, &plane, sizeof plane);
+        out += sizeof plane;
+    }
+    return out;
 }
 
-/* Puts the codes of one row of a block, of which `count` are in the matrix. */
-static cloze_status put_row(enum cz_width width, unsigned char *target, uint32_t row,
-                            const uint8_t *codes, uint32_t count, struct cloze_error *error)
+static void put_planes(enum cz_width width, unsigned char *out, const struct step *steps)
 {
-    uint8_t own[CZ_BLOCK_COLUMNS] = {0}, seen = 0;
-    memcpy(own, codes, count);
-    if (width == CZ_WIDTH_4_TABLE)
-        table_codes(own, count);
-    for (uint32_t k = 0; k < CZ_BLOCK_COLUMNS; k++)
-        seen = own[k] > seen ? own[k] : seen;
-    if (seen > CZ_WIDTH_CODES[width])
+    switch (width) {
+    case CZ_WIDTH_2:
+        put_plane(out, steps, 0, 2);
+        break;
+    case CZ_WIDTH_3:
+        put_plane(put_plane(out, steps, 0, 2), steps, 2, 1);
+        break;
+    case CZ_WIDTH_4:
+    case CZ_WIDTH_4_TABLE:
+        put_plane(out, steps, 0, 4);
+        break;
+    case CZ_WIDTH_5:
+        put_plane(put_plane(out, steps, 0, 4), steps, 4, 1);
+        break;
+    case CZ_WIDTH_6:
+        put_plane(put_plane(out, steps, 0, 4), steps, 4, 2);
+        break;
+    default:
+        memcpy(out, steps, STEPS * sizeof *steps);
+        break;
+    }
+}
+
+/* Whether all codes fit the width. */
+static bool codes_fit(enum cz_width width, const struct step *steps)
+{
+    struct step seen = {0};
+    for (uint32_t s = 0; s < STEPS; s++)
+        for (uint32_t row = 0; row < CZ_PANEL_ROWS; row++)
+            seen.words[row] |= steps[s].words[row];
+    uint32_t all = 0;
+    for (uint32_t row = 0; row < CZ_PANEL_ROWS; row++)
+        all |= seen.words[row];
+    return !(all & ~(CZ_WIDTH_CODES[width] * 0x01010101u));
+}
+
+/* The codes of a block, of which `count` columns are in the matrix. */
+static cloze_status put_codes(enum cz_width width, unsigned char *out, uint32_t rows,
+                              size_t stride, const uint8_t *codes, uint32_t count,
+                              struct cloze_error *error)
+{
+    struct step steps[STEPS];
+    if (rows < CZ_PANEL_ROWS || count < CZ_BLOCK_COLUMNS)
+        memset(steps, 0, sizeof steps);
+    for (uint32_t row = 0; row < rows; row++, codes += stride) {
+        uint32_t own[STEPS] = {0};
+        if (count == CZ_BLOCK_COLUMNS)
+            memcpy(own, codes, CZ_BLOCK_COLUMNS);
+        else
+            memcpy(own, codes, count);
+        for (uint32_t s = 0; s < STEPS; s++)
+            steps[s].words[row] = own[s];
+    }
+    if (!codes_fit(width, steps))
         return cz_fail(error, CLOZE_INVALID, NULL, "a code does not fit the packed width");
-    for (uint32_t s = 0; s < CZ_BLOCK_COLUMNS / 4; s++) {
-        uint32_t word;
-        memcpy(&word, own + (size_t)s * 4, sizeof word);
-        put_codes(width, target, row, s, word);
-    }
+    put_planes(width, out, steps);
     return CLOZE_OK;
 }
 
-/* The power of two that the panel's scales are divided by: 1 when they are half floats as they
- * are, else such that the largest lies in [2^14, 2^15). */
-static cloze_status choose_multiplier(const float *scales, const float *minima, size_t count,
-                                      float *multiplier, struct cloze_error *error)
+/* ---- Scales ---- */
+
+/* `count` columns' halves of `rows` rows that lie `stride` apart, as [count][16]; returns the end. */
+static unsigned char *put_halves(unsigned char *out, const uint16_t *halves, uint32_t rows,
+                                 size_t stride, uint32_t count)
 {
-    float largest = 0;
-    bool exact = true;
-    for (size_t i = 0; i < count; i++) {
-        float scale = scales[i], minimum = minima ? minima[i] : 0.0f;
-        if (!isfinite(scale) || !isfinite(minimum))
-            return cz_fail(error, CLOZE_INVALID, NULL, "a scale of a weight group is not finite");
-        exact = exact && cz_half_to_float(cz_float_to_half(scale)) == scale &&
-                cz_half_to_float(cz_float_to_half(minimum)) == minimum;
-        largest = fmaxf(largest, fmaxf(fabsf(scale), fabsf(minimum)));
+    for (uint32_t i = 0; i < count; i++) {
+        uint16_t column[CZ_PANEL_ROWS] = {0};
+        for (uint32_t row = 0; row < rows; row++)
+            column[row] = halves[row * stride + i];
+        memcpy(out, column, sizeof column);
+        out += sizeof column;
     }
-    *multiplier = 1.0f;
-    if (!exact) {
-        int exponent;
-        frexpf(largest, &exponent);
-        if (exponent - 15 < -126) /* the multiplier stays a normal number */
-            exponent = 15 - 126;
-        *multiplier = ldexpf(1.0f, exponent - 15);
-    }
-    return CLOZE_OK;
+    return out;
 }
 
-static void put_half(unsigned char *at, float value)
+static unsigned char *put_bytes(unsigned char *out, const int8_t *bytes, uint32_t rows,
+                                size_t stride, uint32_t count)
 {
-    uint16_t half = cz_float_to_half(value);
-    memcpy(at, &half, sizeof half);
+    for (uint32_t i = 0; i < count; i++, out += CZ_PANEL_ROWS) {
+        memset(out, 0, CZ_PANEL_ROWS);
+        for (uint32_t row = 0; row < rows; row++)
+            out[row] = (unsigned char)bytes[row * stride + i];
+    }
+    return out;
 }
 
-cloze_status cz_pack_groups(const struct cz_packed *shape, void *data, uint32_t panel,
-                            uint32_t rows, const uint8_t *codes, const float *scales,
-                            const float *minima, struct cloze_error *error)
+static unsigned char *put_nibbles(unsigned char *out, const int8_t *low, const int8_t *high,
+                                  uint32_t rows, size_t stride, uint32_t count)
 {
-    struct cz_packed matrix = *shape;
-    matrix.data = data;
-    uint32_t columns = matrix.columns, row_groups = columns / matrix.group;
-    uint32_t block_groups = CZ_BLOCK_COLUMNS / matrix.group;
-    float multiplier;
-    cloze_status status = choose_multiplier(scales, matrix.has_minimum ? minima : NULL,
-                                            (size_t)rows * row_groups, &multiplier, error);
-    if (status)
-        return status;
-    memcpy((unsigned char *)data + panel * sizeof multiplier, &multiplier, sizeof multiplier);
-    unsigned char *target = (unsigned char *)data + (cz_packed_panel(&matrix, panel) - matrix.data);
-    memset(target, 0, cz_packed_panel_bytes(&matrix));
-    size_t block_bytes = cz_packed_block_bytes(&matrix), codes_at = cz_packed_scale_bytes(&matrix);
-    float inverse = 1.0f / multiplier;
-    for (uint32_t row = 0; row < rows; row++) {
-        for (uint32_t g = 0; g < row_groups; g++) {
-            unsigned char *block = target + g / block_groups * block_bytes;
-            uint32_t at = g % block_groups * CZ_PANEL_ROWS + row;
-            put_half(block + at * 2, scales[(size_t)row * row_groups + g] * inverse);
-            if (matrix.has_minimum)
-                put_half(block + (block_groups * CZ_PANEL_ROWS + at) * 2,
-                         minima[(size_t)row * row_groups + g] * inverse);
+    for (uint32_t i = 0; i < count; i++, out += CZ_PANEL_ROWS) {
+        memset(out, 0, CZ_PANEL_ROWS);
+        for (uint32_t row = 0; row < rows; row++)
+            out[row] = (unsigned char)((low[row * stride + i] & 15) | high[row * stride + i] << 4);
+    }
+    return out;
+}
+
+/* Scales and minima of a block's groups; `first` is its first group. */
+static unsigned char *put_scales(const struct cz_packed *shape, unsigned char *out, uint32_t rows,
+                                 const struct cz_panel_groups *from, uint32_t first)
+{
+    uint32_t stride = shape->columns / shape->group;
+    uint32_t count = (uint32_t)cz_size_min(CZ_BLOCK_COLUMNS / shape->group, stride - first);
+    size_t padding = CZ_BLOCK_COLUMNS / shape->group - count;
+    switch (shape->scales) {
+    case CZ_SCALES_BYTES:
+        out = put_bytes(out, from->low_scales + first, rows, stride, count);
+        return shape->has_minimum ? put_bytes(out, from->low_minima + first, rows, stride, count)
+                                  : out;
+    case CZ_SCALES_NIBBLES:
+        return put_nibbles(out, from->low_scales + first, from->low_minima + first, rows, stride,
+                           count);
+    default:
+        break;
+    }
+    const uint16_t *halves[2] = {from->scales, from->minima};
+    for (int i = 0; i < 1 + shape->has_minimum; i++) {
+        out = put_halves(out, halves[i] + first, rows, stride, count);
+        memset(out, 0, padding * CZ_PANEL_ROWS * sizeof(uint16_t));
+        out += padding * CZ_PANEL_ROWS * sizeof(uint16_t);
+    }
+    return out;
+}
+
+static bool halves_are_finite(const uint16_t *halves, size_t count)
+{
+    uint16_t bad = 0;
+    for (size_t i = 0; i < count; i++)
+        bad |= (halves[i] & 0x7c00) == 0x7c00;
+    return !bad;
+}
+
+cloze_status cz_pack_groups(const struct cz_packed *shape, void *out, uint32_t rows,
+                            const struct cz_panel_groups *groups, struct cloze_error *error)
+{
+    uint32_t columns = shape->columns, spans = columns / CZ_SPAN_COLUMNS;
+    size_t halves = shape->scales ? spans : columns / shape->group;
+    unsigned char *at = out;
+    if (!halves_are_finite(groups->scales, rows * halves) ||
+        (shape->has_minimum && !halves_are_finite(groups->minima, rows * halves)))
+        return cz_fail(error, CLOZE_INVALID, NULL, "a scale of a weight group is not finite");
+    for (uint32_t first = 0; first < columns; first += CZ_BLOCK_COLUMNS) {
+        if (shape->scales && first % CZ_SPAN_COLUMNS == 0) {
+            uint32_t span = first / CZ_SPAN_COLUMNS;
+            at = put_halves(at, groups->scales + span, rows, spans, 1);
+            if (shape->has_minimum)
+                at = put_halves(at, groups->minima + span, rows, spans, 1);
         }
-        for (uint32_t first = 0; first < columns; first += CZ_BLOCK_COLUMNS) {
-            unsigned char *block = target + first / CZ_BLOCK_COLUMNS * block_bytes;
-            status = put_row(matrix.width, block + codes_at, row,
-                             codes + (size_t)row * columns + first,
-                             (uint32_t)cz_size_min(columns - first, CZ_BLOCK_COLUMNS), error);
-            if (status)
-                return status;
-        }
+        uint32_t count = (uint32_t)cz_size_min(columns - first, CZ_BLOCK_COLUMNS);
+        unsigned char *codes = put_scales(shape, at, rows, groups, first / shape->group);
+        cloze_status status = put_codes(shape->width, codes, rows, columns, groups->codes + first,
+                                        count, error);
+        if (status)
+            return status;
+        at += cz_packed_block_bytes(shape);
     }
     return CLOZE_OK;
 }
+
+/* ---- Floats ---- */
 
 static bool all_finite(const float *values, size_t count)
 {
@@ -175,54 +217,139 @@ static bool all_finite(const float *values, size_t count)
     return !bad;
 }
 
-static void pack_bfloat(const struct cz_packed *matrix, unsigned char *target, uint32_t rows,
-                        const float *values)
+/* Of `count` bfloats, an even number, at any address. */
+static bool bfloats_are_finite(const unsigned char *values, size_t count)
 {
-    uint32_t columns = matrix->columns;
-    memset(target, 0, cz_packed_panel_bytes(matrix));
-    for (uint32_t k = 0; k < columns; k += 2)
-        for (uint32_t row = 0; row < rows; row++) {
-            const float *pair = values + (size_t)row * columns + k;
-            uint32_t word = cz_float_to_bfloat(pair[0]);
-            if (k + 1 < columns)
-                word |= (uint32_t)cz_float_to_bfloat(pair[1]) << 16;
-            memcpy(target + ((size_t)(k / 2) * CZ_PANEL_ROWS + row) * 4, &word, sizeof word);
-        }
+    uint32_t bad = 0;
+    for (size_t i = 0; i < count; i += 2) {
+        uint32_t pair;
+        memcpy(&pair, values + i * 2, sizeof pair);
+        bad |= (pair & 0x7f80) == 0x7f80;
+        bad |= (pair & 0x7f800000) == 0x7f800000;
+    }
+    return !bad;
 }
 
-cloze_status cz_pack_floats(const struct cz_packed *shape, void *data, uint32_t panel,
-                            uint32_t rows, const float *values, struct cloze_error *error)
+/* A block of one row: 16 pairs become a word of each of 16 lines. */
+static void put_pairs(unsigned char *out, const unsigned char *values, uint32_t pairs)
 {
-    struct cz_packed matrix = *shape;
-    matrix.data = data;
-    if (!all_finite(values, (size_t)rows * matrix.columns))
-        return cz_fail(error, CLOZE_INVALID, NULL, "a weight is not a finite number");
-    if (matrix.width == CZ_WIDTH_BF16) {
-        unsigned char *start = data;
-        pack_bfloat(&matrix, start + (cz_packed_panel(&matrix, panel) - matrix.data), rows, values);
-        return CLOZE_OK;
+    for (uint32_t i = 0; i < pairs; i++)
+        memcpy(out + (size_t)i * CZ_PANEL_ROWS * 4, values + (size_t)i * 4, 4);
+}
+
+cloze_status cz_pack_bfloats(const struct cz_packed *shape, void *out, uint32_t rows,
+                             const void *const *values, struct cloze_error *error)
+{
+    enum { PAIRS = CZ_BLOCK_COLUMNS / 2 };
+    uint32_t columns = shape->columns;
+    bool finite = true;
+    for (uint32_t row = 0; row < rows; row++) {
+        uint16_t last[2] = {0}; /* of an odd number of columns */
+        if (columns % 2)
+            memcpy(last, (const unsigned char *)values[row] + (columns - 1) * 2, 2);
+        finite = finite && bfloats_are_finite(values[row], columns / 2 * 2) &&
+                 bfloats_are_finite((const unsigned char *)last, 2);
     }
-    if (matrix.width == CZ_WIDTH_4_TABLE)
-        return cz_fail(error, CLOZE_UNSUPPORTED, NULL, "floats can't be quantised to a table");
-    if (!matrix.has_minimum && matrix.offset != (CZ_WIDTH_CODES[matrix.width] + 1u) / 2)
-        return cz_fail(error, CLOZE_INVALID, NULL, "code offset %u is not the middle of the codes",
-                       matrix.offset);
-    size_t groups = matrix.columns / matrix.group;
-    uint8_t *codes = malloc((size_t)rows * matrix.columns);
-    float *scales = malloc(2 * rows * groups * sizeof *scales), *minima = scales + rows * groups;
+    if (!finite)
+        return cz_fail(error, CLOZE_INVALID, NULL, "a weight is not a finite number");
+    if (rows < CZ_PANEL_ROWS || columns % CZ_BLOCK_COLUMNS)
+        memset(out, 0, cz_packed_panel_bytes(shape));
+    for (uint32_t first = 0; first < columns; first += CZ_BLOCK_COLUMNS)
+        for (uint32_t row = 0; row < rows; row++) {
+            const unsigned char *from = (const unsigned char *)values[row] + (size_t)first * 2;
+            unsigned char *to = (unsigned char *)out + ((size_t)first / 2 * CZ_PANEL_ROWS + row) * 4;
+            if (columns - first >= CZ_BLOCK_COLUMNS) {
+                put_pairs(to, from, PAIRS);
+                continue;
+            }
+            put_pairs(to, from, (columns - first) / 2);
+            if (columns % 2)
+                memcpy(to + (size_t)((columns - first) / 2) * CZ_PANEL_ROWS * 4,
+                       from + (columns - first - 1) * 2, 2);
+        }
+    return CLOZE_OK;
+}
+
+static cloze_status pack_rounded(const struct cz_packed *shape, void *out, uint32_t rows,
+                                 const float *values, struct cloze_error *error)
+{
+    size_t columns = shape->columns;
+    const void *row_values[CZ_PANEL_ROWS];
+    uint16_t *rounded = malloc(rows * columns * sizeof *rounded);
+    if (!rounded)
+        return cz_fail_memory(error, "a panel of weights");
+    for (size_t i = 0; i < rows * columns; i++) {
+        uint32_t bits; /* as cz_float_to_bfloat, but for NaN */
+        memcpy(&bits, values + i, sizeof bits);
+        rounded[i] = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    }
+    for (uint32_t row = 0; row < rows; row++)
+        row_values[row] = rounded + row * columns;
+    cloze_status status = cz_pack_bfloats(shape, out, rows, row_values, error);
+    free(rounded);
+    return status;
+}
+
+/* The power of two that the panel's scales are divided by: 1 when they are half floats as they
+ * are, else such that the largest lies in [2^14, 2^15). */
+static float choose_multiplier(const float *scales, size_t count)
+{
+    float largest = 0;
+    bool exact = true;
+    for (size_t i = 0; i < count; i++) {
+        exact = exact && cz_half_to_float(cz_float_to_half(scales[i])) == scales[i];
+        largest = fmaxf(largest, fabsf(scales[i]));
+    }
+    if (exact)
+        return 1.0f;
+    int exponent;
+    frexpf(largest, &exponent);
+    if (exponent - 15 < -126) /* the multiplier stays a normal number */
+        exponent = 15 - 126;
+    return ldexpf(1.0f, exponent - 15);
+}
+
+static cloze_status pack_quantised(const struct cz_packed *shape, void *out, uint32_t rows,
+                                   const float *values, float *multiplier,
+                                   struct cloze_error *error)
+{
+    size_t columns = shape->columns, groups = columns / shape->group, all = rows * groups;
+    uint8_t *codes = malloc(rows * columns);
+    float *scales = calloc(2 * all, sizeof *scales), *minima = scales + all;
+    uint16_t *halves = malloc(2 * all * sizeof *halves);
     cloze_status status = CLOZE_OK;
-    if (!codes || !scales) {
+    if (!codes || !scales || !halves) {
         status = cz_fail_memory(error, "a panel of weights");
         goto out;
     }
     for (uint32_t row = 0; row < rows; row++)
-        cz_quantize_groups(&matrix, values + (size_t)row * matrix.columns,
-                           codes + (size_t)row * matrix.columns, scales + row * groups,
-                           minima + row * groups);
-    status = cz_pack_groups(&matrix, data, panel, rows, codes, scales,
-                            matrix.has_minimum ? minima : NULL, error);
+        cz_quantize_groups(shape, values + row * columns, codes + row * columns,
+                           scales + row * groups, minima + row * groups);
+    *multiplier = choose_multiplier(scales, shape->has_minimum ? 2 * all : all);
+    for (size_t i = 0; i < 2 * all; i++)
+        halves[i] = cz_float_to_half(scales[i] / *multiplier);
+    struct cz_panel_groups panel = {codes, halves, halves + all, NULL, NULL};
+    status = cz_pack_groups(shape, out, rows, &panel, error);
 out:
+    free(halves);
     free(scales);
     free(codes);
     return status;
+}
+
+cloze_status cz_pack_floats(const struct cz_packed *shape, void *out, uint32_t rows,
+                            const float *values, float *multiplier, struct cloze_error *error)
+{
+    *multiplier = 1.0f;
+    if (!all_finite(values, (size_t)rows * shape->columns))
+        return cz_fail(error, CLOZE_INVALID, NULL, "a weight is not a finite number");
+    if (shape->width == CZ_WIDTH_BF16)
+        return pack_rounded(shape, out, rows, values, error);
+    if (shape->width == CZ_WIDTH_4_TABLE || shape->scales)
+        return cz_fail(error, CLOZE_UNSUPPORTED, NULL,
+                       "floats can't be quantised to a table, or with scales in two levels");
+    if (!shape->has_minimum && shape->offset != (CZ_WIDTH_CODES[shape->width] + 1u) / 2)
+        return cz_fail(error, CLOZE_INVALID, NULL, "code offset %u is not the middle of the codes",
+                       shape->offset);
+    return pack_quantised(shape, out, rows, values, multiplier, error);
 }

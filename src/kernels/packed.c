@@ -15,6 +15,16 @@ static const uint16_t CODE_BYTES[CZ_WIDTHS] = {
     [CZ_WIDTH_8] = 512,     [CZ_WIDTH_4_TABLE] = 256,
 };
 
+static bool is_shape(const struct cz_packed *m)
+{
+#define SHAPE(name, w, g, minimum, s)                                                              \
+    if (m->width == (w) && m->group == (g) && m->has_minimum == (minimum) && m->scales == (s))     \
+        return true;
+    CZ_PACKED_SHAPES(SHAPE)
+#undef SHAPE
+    return false;
+}
+
 cloze_status cz_packed_check(const struct cz_packed *matrix, struct cloze_error *error)
 {
     if (matrix->rows == 0 || matrix->rows > CZ_PACKED_MAX_ROWS)
@@ -36,6 +46,14 @@ cloze_status cz_packed_check(const struct cz_packed *matrix, struct cloze_error 
     if (matrix->offset > 128 || (matrix->has_minimum && matrix->offset))
         return cz_fail(error, CLOZE_INVALID, NULL, "code offset %u is not possible here",
                        matrix->offset);
+    if (!is_shape(matrix))
+        return cz_fail(error, CLOZE_INVALID, NULL,
+                       "width %d, groups of %u%s and scales %d don't occur together",
+                       (int)matrix->width, matrix->group, matrix->has_minimum ? " with minima" : "",
+                       (int)matrix->scales);
+    if (matrix->scales && matrix->columns % CZ_SPAN_COLUMNS)
+        return cz_fail(error, CLOZE_INVALID, NULL, "%u columns are not whole spans of %d",
+                       matrix->columns, CZ_SPAN_COLUMNS);
     return CLOZE_OK;
 }
 
@@ -51,10 +69,13 @@ uint32_t cz_packed_blocks(const struct cz_packed *matrix)
 
 size_t cz_packed_scale_bytes(const struct cz_packed *matrix)
 {
+    static const uint8_t bytes[] = {
+        [CZ_SCALES_HALF] = sizeof(uint16_t), [CZ_SCALES_BYTES] = 1, [CZ_SCALES_NIBBLES] = 1};
     if (matrix->width == CZ_WIDTH_BF16)
         return 0;
-    return (size_t)(CZ_BLOCK_COLUMNS / matrix->group) * CZ_PANEL_ROWS * sizeof(uint16_t) *
-           (matrix->has_minimum ? 2 : 1);
+    bool both = matrix->has_minimum && matrix->scales != CZ_SCALES_NIBBLES;
+    return (size_t)(CZ_BLOCK_COLUMNS / matrix->group) * CZ_PANEL_ROWS * bytes[matrix->scales] *
+           (both ? 2 : 1);
 }
 
 size_t cz_packed_block_bytes(const struct cz_packed *matrix)
@@ -62,13 +83,25 @@ size_t cz_packed_block_bytes(const struct cz_packed *matrix)
     return cz_packed_scale_bytes(matrix) + CODE_BYTES[matrix->width];
 }
 
-size_t cz_packed_panel_bytes(const struct cz_packed *matrix)
+size_t cz_packed_span_bytes(const struct cz_packed *matrix)
 {
-    return cz_packed_blocks(matrix) * cz_packed_block_bytes(matrix);
+    if (matrix->scales == CZ_SCALES_HALF)
+        return 0;
+    return (matrix->has_minimum ? 2 : 1) * CZ_PANEL_ROWS * sizeof(uint16_t);
 }
 
-/* Offset of panel 0: the multipliers, padded. */
-static size_t header_bytes(const struct cz_packed *matrix)
+size_t cz_packed_block_position(const struct cz_packed *matrix, uint32_t block)
+{
+    size_t spans = (block + CZ_SPAN_BLOCKS - 1) / CZ_SPAN_BLOCKS;
+    return block * cz_packed_block_bytes(matrix) + spans * cz_packed_span_bytes(matrix);
+}
+
+size_t cz_packed_panel_bytes(const struct cz_packed *matrix)
+{
+    return cz_packed_block_position(matrix, cz_packed_blocks(matrix));
+}
+
+size_t cz_packed_header_bytes(const struct cz_packed *matrix)
 {
     if (matrix->width == CZ_WIDTH_BF16)
         return 0;
@@ -77,14 +110,14 @@ static size_t header_bytes(const struct cz_packed *matrix)
 
 size_t cz_packed_size(const struct cz_packed *matrix)
 {
-    return cz_size_align(header_bytes(matrix) +
+    return cz_size_align(cz_packed_header_bytes(matrix) +
                              cz_packed_panels(matrix) * cz_packed_panel_bytes(matrix),
                          CZ_PACKED_ALIGNMENT);
 }
 
 const unsigned char *cz_packed_panel(const struct cz_packed *matrix, uint32_t panel)
 {
-    return matrix->data + header_bytes(matrix) + panel * cz_packed_panel_bytes(matrix);
+    return matrix->data + cz_packed_header_bytes(matrix) + panel * cz_packed_panel_bytes(matrix);
 }
 
 float cz_packed_multiplier(const struct cz_packed *matrix, uint32_t panel)
@@ -130,40 +163,86 @@ static uint8_t code_at(enum cz_width width, const unsigned char *codes, uint32_t
     }
 }
 
-void cz_packed_codes(const struct cz_packed *matrix, const unsigned char *block,
-                     uint8_t codes[CZ_PANEL_ROWS][CZ_BLOCK_COLUMNS])
+static float half_at(const unsigned char *at)
 {
-    const unsigned char *source = block + cz_packed_scale_bytes(matrix);
-    for (uint32_t row = 0; row < CZ_PANEL_ROWS; row++)
+    uint16_t half;
+    memcpy(&half, at, sizeof half);
+    return cz_half_to_float(half);
+}
+
+/* Scale and minimum of a row's group in a block; `span` points at the span's halves. */
+static void scale_at(const struct cz_packed *matrix, const unsigned char *span,
+                     const unsigned char *block, uint32_t group, uint32_t row, float *scale,
+                     float *minimum)
+{
+    uint32_t at = group * CZ_PANEL_ROWS + row;
+    uint32_t all = CZ_BLOCK_COLUMNS / matrix->group * CZ_PANEL_ROWS;
+    *minimum = 0;
+    if (matrix->scales == CZ_SCALES_HALF) {
+        *scale = half_at(block + (size_t)at * 2);
+        if (matrix->has_minimum)
+            *minimum = half_at(block + (size_t)(all + at) * 2);
+        return;
+    }
+    bool bytes = matrix->scales == CZ_SCALES_BYTES;
+    *scale = half_at(span + (size_t)row * 2) * (float)(bytes ? (int8_t)block[at] : block[at] & 15);
+    if (matrix->has_minimum)
+        *minimum = half_at(span + (size_t)(CZ_PANEL_ROWS + row) * 2) *
+                   (float)(bytes ? (int8_t)block[all + at] : block[at] >> 4);
+}
+
+/* The halves of the span that a block is in, and the block itself. */
+static const unsigned char *find_block(const struct cz_packed *matrix, const unsigned char *panel,
+                                       uint32_t index, const unsigned char **block)
+{
+    const unsigned char *span =
+        panel + cz_packed_block_position(matrix, index / CZ_SPAN_BLOCKS * CZ_SPAN_BLOCKS);
+    *block = span + cz_packed_span_bytes(matrix) +
+             index % CZ_SPAN_BLOCKS * cz_packed_block_bytes(matrix);
+    return span;
+}
+
+void cz_packed_decode(const struct cz_packed *matrix, const unsigned char *panel, uint32_t index,
+                      struct cz_packed_block *out)
+{
+    const unsigned char *block, *span = find_block(matrix, panel, index, &block);
+    const unsigned char *codes = block + cz_packed_scale_bytes(matrix);
+    for (uint32_t row = 0; row < CZ_PANEL_ROWS; row++) {
         for (uint32_t k = 0; k < CZ_BLOCK_COLUMNS; k++)
-            codes[row][k] = code_at(matrix->width, source, row, k / 4, k % 4);
+            out->codes[row][k] = code_at(matrix->width, codes, row, k / 4, k % 4);
+        for (uint32_t g = 0; g < CZ_BLOCK_COLUMNS / matrix->group; g++)
+            scale_at(matrix, span, block, g, row, &out->scales[g][row], &out->minima[g][row]);
+    }
+}
+
+static void bfloat_row(const struct cz_packed *matrix, const unsigned char *panel, uint32_t lane,
+                       float *out)
+{
+    for (uint32_t k = 0; k < matrix->columns; k++) {
+        uint16_t value;
+        memcpy(&value, panel + ((size_t)(k / 2) * CZ_PANEL_ROWS + lane) * 4 + k % 2 * 2, 2);
+        out[k] = cz_bfloat_to_float(value);
+    }
 }
 
 void cz_packed_row(const struct cz_packed *matrix, uint32_t row, float *out)
 {
-    const unsigned char *block = cz_packed_panel(matrix, row / CZ_PANEL_ROWS);
-    float multiplier = cz_packed_multiplier(matrix, row / CZ_PANEL_ROWS);
-    size_t codes_at = cz_packed_scale_bytes(matrix);
+    const unsigned char *panel = cz_packed_panel(matrix, row / CZ_PANEL_ROWS), *block;
+    float multiplier = cz_packed_multiplier(matrix, row / CZ_PANEL_ROWS), scale, minimum;
     uint32_t lane = row % CZ_PANEL_ROWS;
-    for (uint32_t k = 0; k < matrix->columns; k++) {
-        uint32_t in_block = k % CZ_BLOCK_COLUMNS;
-        if (k && in_block == 0)
-            block += cz_packed_block_bytes(matrix);
-        if (matrix->width == CZ_WIDTH_BF16) {
-            uint16_t value;
-            memcpy(&value, block + (in_block / 2 * CZ_PANEL_ROWS + lane) * 4 + in_block % 2 * 2, 2);
-            out[k] = cz_bfloat_to_float(value);
-            continue;
+    if (matrix->width == CZ_WIDTH_BF16) {
+        bfloat_row(matrix, panel, lane, out);
+        return;
+    }
+    for (uint32_t first = 0; first < matrix->columns; first += matrix->group) {
+        const unsigned char *span = find_block(matrix, panel, first / CZ_BLOCK_COLUMNS, &block);
+        uint32_t at = first % CZ_BLOCK_COLUMNS;
+        scale_at(matrix, span, block, at / matrix->group, lane, &scale, &minimum);
+        const unsigned char *codes = block + cz_packed_scale_bytes(matrix);
+        for (uint32_t i = 0; i < matrix->group; i++, at++) {
+            int code = code_at(matrix->width, codes, lane, at / 4, at % 4);
+            out[first + i] = (scale * (float)(code - (int)matrix->offset) + minimum) * multiplier;
         }
-        uint32_t groups = CZ_BLOCK_COLUMNS / matrix->group;
-        uint32_t at = in_block / matrix->group * CZ_PANEL_ROWS + lane;
-        uint16_t scale, minimum = 0;
-        memcpy(&scale, block + at * sizeof scale, sizeof scale);
-        if (matrix->has_minimum)
-            memcpy(&minimum, block + (groups * CZ_PANEL_ROWS + at) * sizeof minimum, sizeof minimum);
-        int code = code_at(matrix->width, block + codes_at, lane, in_block / 4, in_block % 4);
-        out[k] = (cz_half_to_float(scale) * (float)(code - (int)matrix->offset) +
-                  cz_half_to_float(minimum)) * multiplier;
     }
 }
 

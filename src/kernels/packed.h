@@ -10,6 +10,16 @@
  *   block  = half scale[32 / group][16], half minimum[32 / group][16] (has_minimum only), codes
  *   value  = multiplier * (scale * (code - offset) + minimum)
  *
+ * Scales in two levels, for columns that are a multiple of 256: halves for 8 blocks stand before
+ * these, small integers in each block, and scale and minimum are the products of both (exact in a
+ * float). The multiplier is 1.
+ *
+ *   panel  = span[columns / 256]
+ *   span   = half scale[16], half minimum[16] (has_minimum only), block[8]
+ *   block  = int8_t scale[32 / group][16], int8_t minimum[32 / group][16] (has_minimum only), codes
+ *   block  = uint8_t scale_and_minimum[32 / group][16], codes      (low half the scale, high half
+ *            the minimum: CZ_SCALES_NIBBLES)
+ *
  * One 64-byte load holds 16 rows times 4 consecutive columns, one 32-bit lane a row. With column
  * k = 4 * s + j (s = 0..7, j = 0..3), the codes of a block are
  *
@@ -23,8 +33,8 @@
  *   bf16     no scales, no multiplier: bfloat16 [column / 2][row][column % 2], the value itself
  *
  * The multiplier is a power of two that keeps scales well inside the range of half floats. It is 1
- * when all scales and minima of the panel are half floats (Q8_0, Q4_0, Q4_1, Q5_0, Q5_1); otherwise
- * scales are rounded to 11 significant bits.
+ * where the source has half floats, and theirs are kept; scales of quantised floats are rounded to 11
+ * significant bits.
  *
  * The data is position-independent, little-endian, starts at a multiple of 64 and may be a read-only
  * file mapping. Everything here may be called from any thread.
@@ -35,9 +45,11 @@
 #include "base/error.h"
 
 enum {
-    CZ_PACKED_VERSION = 1, /* changes whenever the layout does */
+    CZ_PACKED_VERSION = 2, /* changes whenever the layout does */
     CZ_PANEL_ROWS = 16,
     CZ_BLOCK_COLUMNS = 32,
+    CZ_SPAN_BLOCKS = 8, /* that share the upper level of scales */
+    CZ_SPAN_COLUMNS = CZ_SPAN_BLOCKS * CZ_BLOCK_COLUMNS,
     CZ_PACKED_ALIGNMENT = 64,
     CZ_PACKED_MAX_COLUMNS = 1 << 20,
     CZ_PACKED_MAX_ROWS = 1 << 24,
@@ -55,6 +67,12 @@ enum cz_width { /* stored in files: never renumber */
     CZ_WIDTHS
 };
 
+enum cz_scales { /* stored in files: never renumber */
+    CZ_SCALES_HALF = 0,
+    CZ_SCALES_BYTES = 1,   /* two levels */
+    CZ_SCALES_NIBBLES = 2, /* two levels; with minima only */
+};
+
 /* A matrix over borrowed memory. */
 struct cz_packed {
     const unsigned char *data; /* 64-byte aligned, cz_packed_size bytes */
@@ -64,6 +82,7 @@ struct cz_packed {
     uint32_t group;   /* columns that share scale and minimum: 16 or 32; 0 for bf16 */
     bool has_minimum;
     uint32_t offset;  /* subtracted from every code: 0..128; 0 with minima */
+    enum cz_scales scales;
 };
 
 extern const uint8_t CZ_PACKED_TABLE[16]; /* IQ4's values + 128 */
@@ -76,39 +95,59 @@ size_t cz_packed_size(const struct cz_packed *matrix);
 uint32_t cz_packed_panels(const struct cz_packed *matrix); /* ceil(rows / 16) */
 uint32_t cz_packed_blocks(const struct cz_packed *matrix); /* ceil(columns / 32) */
 size_t cz_packed_block_bytes(const struct cz_packed *matrix);
+/* Bytes before the blocks of a span: 0 where scales have one level. */
+size_t cz_packed_span_bytes(const struct cz_packed *matrix);
+/* Where a panel's block lies, behind the panel's start; in two levels the first of a span's is where
+ * the span begins. */
+size_t cz_packed_block_position(const struct cz_packed *matrix, uint32_t block);
 size_t cz_packed_panel_bytes(const struct cz_packed *matrix);
 const unsigned char *cz_packed_panel(const struct cz_packed *matrix, uint32_t panel);
 float cz_packed_multiplier(const struct cz_packed *matrix, uint32_t panel);
 
 /*
- * Packing, one panel at a time, so that panels can be packed in parallel and in any order; `data`
- * is the matrix's memory, `panel` the panel's index. `rows` (1..16) rows are given, each of
- * `columns` values; the rest of the panel becomes padding.
- *
- * Groups: codes [rows][columns], scales [rows][columns / group], minima likewise or NULL, as in
- * model/dtype.h; columns is a multiple of group. For CZ_WIDTH_4_TABLE codes are the 8-bit ones
- * (value = (code - 128) * scale) and must occur in the table. Fails (CLOZE_INVALID) on scales that are
- * not finite and codes that do not fit the width.
+ * Packing, one panel at a time, so that panels can be packed in parallel and in any order. `out` is
+ * the panel's memory (cz_packed_panel_bytes), of which all is written; `rows` (1..16) rows are given,
+ * the rest of the panel becomes padding. The matrix's multipliers are the caller's to write, before
+ * the panels: cz_packed_header_bytes, zeros behind the last.
  */
-cloze_status cz_pack_groups(const struct cz_packed *shape, void *data, uint32_t panel,
-                            uint32_t rows, const uint8_t *codes, const float *scales,
-                            const float *minima, struct cloze_error *error);
+size_t cz_packed_header_bytes(const struct cz_packed *matrix);
 
-/* Rows of floats [rows][columns]: rounded to bf16, or quantised to the shape's width by
- * cz_quantize_groups. Fails (CLOZE_INVALID) on values that are not finite. */
-cloze_status cz_pack_floats(const struct cz_packed *shape, void *data, uint32_t panel,
-                            uint32_t rows, const float *values, struct cloze_error *error);
+/* Codes and scales of some rows, as in model/dtype.h; columns is a multiple of group. For
+ * CZ_WIDTH_4_TABLE codes are indices into the table. */
+struct cz_panel_groups {
+    const uint8_t *codes;                  /* [rows][columns] */
+    const uint16_t *scales, *minima;       /* halves: [rows][columns / group]; two levels:
+                                              [rows][columns / 256]; minima with has_minimum only */
+    const int8_t *low_scales, *low_minima; /* two levels: [rows][columns / group] */
+};
 
-/* Fills the multipliers of all panels' padding and the header's padding bytes; call once per matrix
- * before packing its panels. */
-void cz_pack_start(const struct cz_packed *shape, void *data);
+/* Fails (CLOZE_INVALID) on scales that are not finite and codes that do not fit the width. The
+ * multiplier is 1. */
+cloze_status cz_pack_groups(const struct cz_packed *shape, void *out, uint32_t rows,
+                            const struct cz_panel_groups *groups, struct cloze_error *error);
+
+/* Rows of floats [rows][columns]: rounded to bf16, or quantised to the shape's width (one level of
+ * scales) by cz_quantize_groups. Fails (CLOZE_INVALID) on values that are not finite. */
+cloze_status cz_pack_floats(const struct cz_packed *shape, void *out, uint32_t rows,
+                            const float *values, float *multiplier, struct cloze_error *error);
+
+/* The same of bf16 values, one pointer a row (unaligned), to a panel of bf16. */
+cloze_status cz_pack_bfloats(const struct cz_packed *shape, void *out, uint32_t rows,
+                             const void *const *values, struct cloze_error *error);
 
 /* Row `row` as `columns` floats (embedding lookup): exactly the values that the kernels multiply. */
 void cz_packed_row(const struct cz_packed *matrix, uint32_t row, float *out);
 
-/* The codes of one block as [16][32], table applied, offset not subtracted. Not for bf16. */
-void cz_packed_codes(const struct cz_packed *matrix, const unsigned char *block,
-                     uint8_t codes[CZ_PANEL_ROWS][CZ_BLOCK_COLUMNS]);
+/* One block, decoded. */
+struct cz_packed_block {
+    uint8_t codes[CZ_PANEL_ROWS][CZ_BLOCK_COLUMNS]; /* table applied, offset not subtracted */
+    float scales[2][CZ_PANEL_ROWS];                 /* a group's; [0] alone for groups of 32 */
+    float minima[2][CZ_PANEL_ROWS];                 /* 0 without minima */
+};
+
+/* Block `index` of a panel; not for bf16. */
+void cz_packed_decode(const struct cz_packed *matrix, const unsigned char *panel, uint32_t index,
+                      struct cz_packed_block *out);
 
 /* ---- Half and bfloat16, rounding to nearest even ---- */
 

@@ -4,6 +4,27 @@
 
 #include "kernels/packed.h"
 
+/*
+ * The quantised shapes that occur, as (name, width, group, has_minimum, scales): what the kernels are
+ * compiled for.
+ */
+#define CZ_PACKED_SHAPES(SHAPE)                                                                    \
+    SHAPE(q4_0, CZ_WIDTH_4, 32, false, CZ_SCALES_HALF)                                             \
+    SHAPE(q4_1, CZ_WIDTH_4, 32, true, CZ_SCALES_HALF)                                              \
+    SHAPE(w4_16m, CZ_WIDTH_4, 16, true, CZ_SCALES_HALF) /* q4 of columns that 32 doesn't divide */ \
+    SHAPE(q5_0, CZ_WIDTH_5, 32, false, CZ_SCALES_HALF)                                             \
+    SHAPE(q5_1, CZ_WIDTH_5, 32, true, CZ_SCALES_HALF)                                              \
+    SHAPE(w6_16, CZ_WIDTH_6, 16, false, CZ_SCALES_HALF) /* q4: embedding and head */               \
+    SHAPE(q8_0, CZ_WIDTH_8, 32, false, CZ_SCALES_HALF)                                             \
+    SHAPE(w8_16, CZ_WIDTH_8, 16, false, CZ_SCALES_HALF) /* q8 like w4_16m */                       \
+    SHAPE(iq4_nl, CZ_WIDTH_4_TABLE, 32, false, CZ_SCALES_HALF)                                     \
+    SHAPE(q2_k, CZ_WIDTH_2, 16, true, CZ_SCALES_NIBBLES)                                           \
+    SHAPE(q3_k, CZ_WIDTH_3, 16, false, CZ_SCALES_BYTES)                                            \
+    SHAPE(q4_k, CZ_WIDTH_4, 32, true, CZ_SCALES_BYTES)                                             \
+    SHAPE(q5_k, CZ_WIDTH_5, 32, true, CZ_SCALES_BYTES)                                             \
+    SHAPE(q6_k, CZ_WIDTH_6, 16, false, CZ_SCALES_BYTES)                                            \
+    SHAPE(iq4_xs, CZ_WIDTH_4_TABLE, 32, false, CZ_SCALES_BYTES)
+
 /* Bytes of scales and minima at the start of a block. */
 size_t cz_packed_scale_bytes(const struct cz_packed *matrix);
 

@@ -8,30 +8,6 @@
 
 enum { ROWS = 32 /* activation rows that share one decoding of the weights */ };
 
-/* What a block of weights says, decoded. */
-struct block {
-    uint8_t codes[CZ_PANEL_ROWS][CZ_BLOCK_COLUMNS];
-    float scale[2][CZ_PANEL_ROWS]; /* one per group; [0] alone for groups of 32 */
-    float minimum[2][CZ_PANEL_ROWS];
-};
-
-static void decode_block(const struct cz_packed *matrix, const unsigned char *at,
-                         struct block *block)
-{
-    uint32_t groups = CZ_BLOCK_COLUMNS / matrix->group;
-    cz_packed_codes(matrix, at, block->codes);
-    for (uint32_t g = 0; g < groups; g++)
-        for (uint32_t r = 0; r < CZ_PANEL_ROWS; r++) {
-            uint16_t half;
-            memcpy(&half, at + (g * CZ_PANEL_ROWS + r) * 2, sizeof half);
-            block->scale[g][r] = cz_half_to_float(half);
-            if (matrix->has_minimum) {
-                memcpy(&half, at + ((groups + g) * CZ_PANEL_ROWS + r) * 2, sizeof half);
-                block->minimum[g][r] = cz_half_to_float(half);
-            }
-        }
-}
-
 /* Exact dot product of half a block: 16 codes minus offset with those of row `row` of a tile. */
 static float dot16(const uint8_t *codes, const struct cz_tile_block *x, const struct cz_tile *tile,
                    uint32_t half, int32_t offset)
@@ -44,7 +20,7 @@ static float dot16(const uint8_t *codes, const struct cz_tile_block *x, const st
     return (float)total;
 }
 
-static void add_block(const struct cz_packed *matrix, const struct block *block,
+static void add_block(const struct cz_packed *matrix, const struct cz_packed_block *block,
                       const struct cz_tile *tile, uint32_t index, float *sums)
 {
     struct cz_tile_block x = cz_tile_block(tile->memory, tile->rows, index);
@@ -56,15 +32,15 @@ static void add_block(const struct cz_packed *matrix, const struct block *block,
             product[half] = dot16(block->codes[r], &x, tile, half, offset);
         if (matrix->group == 32) {
             float both = fmaf(x.scales[at[1]], product[1], x.scales[at[0]] * product[0]);
-            sums[r] = fmaf(block->scale[0][r], both, sums[r]);
+            sums[r] = fmaf(block->scales[0][r], both, sums[r]);
             if (matrix->has_minimum)
-                sums[r] = fmaf(block->minimum[0][r], x.pairs[tile->row], sums[r]);
+                sums[r] = fmaf(block->minima[0][r], x.pairs[tile->row], sums[r]);
             continue;
         }
         for (uint32_t half = 0; half < 2; half++) {
-            sums[r] = fmaf(block->scale[half][r], x.scales[at[half]] * product[half], sums[r]);
+            sums[r] = fmaf(block->scales[half][r], x.scales[at[half]] * product[half], sums[r]);
             if (matrix->has_minimum)
-                sums[r] = fmaf(block->minimum[half][r], x.totals[at[half]], sums[r]);
+                sums[r] = fmaf(block->minima[half][r], x.totals[at[half]], sums[r]);
         }
     }
 }
@@ -89,18 +65,17 @@ static void add_bfloat_block(const unsigned char *weights, const struct cz_tile 
 static void panel_product(const struct cz_matmul *m, uint32_t entry, uint32_t first, uint32_t rows)
 {
     const struct cz_packed *weights = m->weights;
-    const unsigned char *at = cz_packed_panel(weights, entry_panel(m, entry));
-    size_t block_bytes = cz_packed_block_bytes(weights);
+    const unsigned char *panel = cz_packed_panel(weights, entry_panel(m, entry));
     uint32_t blocks = cz_packed_blocks(weights);
     float sums[ROWS][CZ_PANEL_ROWS] = {{0}};
-    struct block block;
-    for (uint32_t b = 0; b < blocks; b++, at += block_bytes) {
+    struct cz_packed_block block;
+    for (uint32_t b = 0; b < blocks; b++) {
         if (weights->width != CZ_WIDTH_BF16)
-            decode_block(weights, at, &block);
+            cz_packed_decode(weights, panel, b, &block);
         for (uint32_t i = 0; i < rows; i++) {
             struct cz_tile tile = activation_tile(m, first + i);
             if (weights->width == CZ_WIDTH_BF16)
-                add_bfloat_block(at, &tile, b, sums[i]);
+                add_bfloat_block(panel + cz_packed_block_position(weights, b), &tile, b, sums[i]);
             else
                 add_block(weights, &block, &tile, b, sums[i]);
         }

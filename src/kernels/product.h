@@ -9,7 +9,7 @@
  *                    signed (code - 128) for it
  *     fvec, ivec     vectors of VECTOR_ROWS floats and 32-bit words (GCC vector extensions)
  *     fvec_set, fvec_fma (one rounding), fvec_halves (loads half floats)
- *     ivec_set, ivec_table (CZ_PACKED_TABLE of every byte)
+ *     ivec_set, ivec_bytes (loads VECTOR_ROWS signed bytes), ivec_table (CZ_PACKED_TABLE of every byte)
  *     ivec_dot4(sum, codes, x, wide)   sum + the dot product of the 4 bytes of each lane; codes are
  *                    unsigned below 128, or as WIDE_BIAS says when `wide`; x is signed
  *     CZ_BFLOAT_PAIRS, bfloat_dot      only where pairs of bf16 are multiplied by one instruction
@@ -36,7 +36,7 @@ enum {
     STRIP_ROWS = PANELS * CZ_PANEL_ROWS,
     PANEL_VECTORS = CZ_PANEL_ROWS / VECTOR_ROWS,
     ROWS = 120,          /* activation rows that share an unpacked strip: whole tiles of both kinds */
-    STRIP_BLOCKS = 18,   /* of a strip at most */
+    STRIP_BLOCKS = 18,   /* of a strip at most; whole spans where scales have two levels */
     BFLOAT_BLOCKS = 9,   /* the same, bf16 */
     BLOCK_STEPS = 8,
     BESIDE = 4, /* panels that one activation row meets at a time; PANELS where fewer are left */
@@ -48,6 +48,7 @@ struct shape {
     enum cz_width width;
     uint32_t groups; /* in a block: 1 or 2 */
     bool has_minimum;
+    enum cz_scales scales;
 };
 
 INLINE ivec ivec_load(const void *at)
@@ -125,27 +126,75 @@ INLINE int32_t start_factor(bool wide, uint32_t offset)
 
 /* ---- One activation row ---- */
 
-/* Bytes of a block, as cz_packed_block_bytes says, but a constant. */
+/* Bytes of a block's scales alone, of a whole block and of a span's halves, as cz_packed_block_bytes
+ * and cz_packed_span_bytes say, but constants. */
+INLINE size_t scale_bytes_of(struct shape shape)
+{
+    if (shape.scales == CZ_SCALES_NIBBLES)
+        return shape.groups * 16;
+    return (shape.has_minimum ? 2 : 1) * shape.groups * (shape.scales == CZ_SCALES_HALF ? 32 : 16);
+}
+
+INLINE size_t span_bytes_of(struct shape shape)
+{
+    return shape.scales == CZ_SCALES_HALF ? 0 : shape.has_minimum ? 64 : 32;
+}
+
 INLINE size_t block_bytes_of(struct shape shape)
 {
     static const size_t code_bytes[CZ_WIDTHS] = {
         [CZ_WIDTH_2] = 128, [CZ_WIDTH_3] = 192, [CZ_WIDTH_4] = 256,       [CZ_WIDTH_5] = 320,
         [CZ_WIDTH_6] = 384, [CZ_WIDTH_8] = 512, [CZ_WIDTH_4_TABLE] = 256,
     };
-    return code_bytes[shape.width] + (shape.has_minimum ? 2 : 1) * shape.groups * 32;
+    return code_bytes[shape.width] + scale_bytes_of(shape);
 }
 
-/* Where one vector of rows of a block has its scales, minima and codes. */
+/* Where one vector of rows of a block has its scales and codes, and the halves of its span. */
 struct parts {
-    const unsigned char *scales, *minima, *codes;
+    const unsigned char *span, *scales, *codes;
 };
 
-INLINE struct parts parts_of(struct shape shape, const unsigned char *block, uint32_t vector)
+INLINE struct parts parts_of(struct shape shape, const unsigned char *span,
+                             const unsigned char *block, uint32_t vector)
 {
-    const unsigned char *scales = block + vector * VECTOR_ROWS * 2;
-    const unsigned char *codes = block + (shape.has_minimum ? 2 : 1) * shape.groups * 32;
-    return (struct parts){scales, scales + shape.groups * 32,
-                          codes + (size_t)vector * VECTOR_ROWS * 4};
+    size_t row = (size_t)vector * VECTOR_ROWS;
+    return (struct parts){span + row * 2, block + row * (shape.scales == CZ_SCALES_HALF ? 2 : 1),
+                          block + scale_bytes_of(shape) + row * 4};
+}
+
+/* Scales and minima of a group, of one vector of rows. */
+INLINE fvec scales_of(struct shape shape, struct parts parts, size_t group)
+{
+    if (shape.scales == CZ_SCALES_HALF)
+        return fvec_halves(parts.scales + group * 32);
+    ivec low = ivec_bytes(parts.scales + group * 16);
+    if (shape.scales == CZ_SCALES_NIBBLES)
+        low &= ivec_set(15);
+    return fvec_halves(parts.span) * to_float(low);
+}
+
+INLINE fvec minima_of(struct shape shape, struct parts parts, size_t group)
+{
+    if (shape.scales == CZ_SCALES_HALF)
+        return fvec_halves(parts.scales + (shape.groups + group) * 32);
+    bool nibbles = shape.scales == CZ_SCALES_NIBBLES;
+    ivec low = ivec_bytes(parts.scales + (nibbles ? group : shape.groups + group) * 16);
+    if (nibbles)
+        low = low >> 4 & ivec_set(15);
+    return fvec_halves(parts.span + 32) * to_float(low);
+}
+
+/* Where block `b` begins a span: the span's halves are passed. */
+INLINE void begin_span(struct shape shape, uint32_t panels, size_t b, const unsigned char **span,
+                       const unsigned char **block)
+{
+    if (shape.scales == CZ_SCALES_HALF || b % CZ_SPAN_BLOCKS)
+        return;
+    UNROLL for (uint32_t p = 0; p < panels; p++)
+    {
+        span[p] = block[p];
+        block[p] += span_bytes_of(shape);
+    }
 }
 
 /* Some panels side by side, each a stream of memory, and a tile of activation rows; constants. */
@@ -193,17 +242,17 @@ INLINE fvec add_block(struct shape shape, struct parts parts, const struct cz_ti
     low = fvec_set(x->scales[c]) * low;
     if (shape.groups == 1) {
         fvec both = fvec_fma(fvec_set(x->scales[columns + c]), high, low);
-        sum = fvec_fma(fvec_halves(parts.scales), both, sum);
+        sum = fvec_fma(scales_of(shape, parts, 0), both, sum);
         if (shape.has_minimum)
-            sum = fvec_fma(fvec_halves(parts.minima), fvec_set(x->pairs[c]), sum);
+            sum = fvec_fma(minima_of(shape, parts, 0), fvec_set(x->pairs[c]), sum);
         return sum;
     }
     high = fvec_set(x->scales[columns + c]) * high;
     UNROLL for (size_t half = 0; half < 2; half++)
     {
-        sum = fvec_fma(fvec_halves(parts.scales + half * 32), half ? high : low, sum);
+        sum = fvec_fma(scales_of(shape, parts, half), half ? high : low, sum);
         if (shape.has_minimum)
-            sum = fvec_fma(fvec_halves(parts.minima + half * 32),
+            sum = fvec_fma(minima_of(shape, parts, half),
                            fvec_set(x->totals[half * columns + c]), sum);
     }
     return sum;
@@ -224,16 +273,19 @@ INLINE void panels_product(struct shape shape, int count, const struct cz_packed
     struct extent extent = {(uint32_t)count, 1};
     uint32_t blocks = cz_packed_blocks(weights);
     size_t block_bytes = block_bytes_of(shape), distance = PREFETCH_BYTES / block_bytes;
-    const unsigned char *block[BESIDE], *ahead[BESIDE];
+    const unsigned char *block[BESIDE], *span[BESIDE], *ahead[BESIDE];
     UNROLL for (int p = 0; p < count; p++) {
-        block[p] = streams->panels[p];
+        block[p] = span[p] = streams->panels[p];
         ahead[p] = block[p] + distance * block_bytes;
     }
     for (size_t b = 0; b < blocks; b++) {
         struct cz_tile_block x = cz_tile_block(activations, 1, b);
+        begin_span(shape, (uint32_t)count, b, span, block);
         if (b + distance == blocks)
             memcpy(ahead, streams->next, count * sizeof *ahead);
         UNROLL for (int p = 0; p < count; p++) {
+            if (shape.scales && b % CZ_SPAN_BLOCKS == 0)
+                ahead[p] += span_bytes_of(shape);
             UNROLL for (size_t line = 0; line < block_bytes; line += 64)
                 __builtin_prefetch(ahead[p] + line);
             ahead[p] += block_bytes;
@@ -243,7 +295,7 @@ INLINE void panels_product(struct shape shape, int count, const struct cz_packed
             struct parts parts[BESIDE];
             extent_vectors low, high;
             UNROLL for (int p = 0; p < count; p++)
-                parts[p] = parts_of(shape, block[p], v);
+                parts[p] = parts_of(shape, span[p], block[p], v);
             half_block(shape, extent, parts, weights->offset, &x, 0, low);
             half_block(shape, extent, parts, weights->offset, &x, 1, high);
             UNROLL for (int p = 0; p < count; p++)
@@ -340,29 +392,33 @@ struct strip {
     _Alignas(64) float minima[STRIP_BLOCKS][2][STRIP_ROWS];
 };
 
-/* Blocks of one panel into place `p` of the strip. */
-INLINE void unpack_panel(struct shape shape, const unsigned char *block, size_t block_bytes,
-                         uint32_t blocks, uint32_t p, struct strip *strip)
+/* Blocks of one panel, from the beginning of a span on where there are spans, into place `p` of the
+ * strip. */
+INLINE void unpack_panel(struct shape shape, const unsigned char *block, uint32_t blocks,
+                         uint32_t p, struct strip *strip)
 {
-    for (uint32_t b = 0; b < blocks; b++, block += block_bytes)
+    const unsigned char *span = block;
+    for (uint32_t b = 0; b < blocks; b++, block += block_bytes_of(shape)) {
+        if (shape.scales && b % CZ_SPAN_BLOCKS == 0) {
+            span = block;
+            block += span_bytes_of(shape);
+        }
         UNROLL for (uint32_t v = 0; v < PANEL_VECTORS; v++)
         {
             uint32_t row = p * CZ_PANEL_ROWS + v * VECTOR_ROWS;
-            const unsigned char *scales = block + v * VECTOR_ROWS * 2;
-            const unsigned char *minima = scales + shape.groups * 32;
-            const unsigned char *codes = block + (shape.has_minimum ? 2 : 1) * shape.groups * 32 +
-                                         (size_t)v * VECTOR_ROWS * 4;
+            struct parts parts = parts_of(shape, span, block, v);
             for (uint32_t g = 0; g < shape.groups; g++) {
-                fvec_store(&strip->scales[b][g][row], fvec_halves(scales + g * 32));
+                fvec_store(&strip->scales[b][g][row], scales_of(shape, parts, g));
                 if (shape.has_minimum)
-                    fvec_store(&strip->minima[b][g][row], fvec_halves(minima + g * 32));
+                    fvec_store(&strip->minima[b][g][row], minima_of(shape, parts, g));
             }
             UNROLL for (int s = 0; s < BLOCK_STEPS; s++)
             {
-                ivec unpacked = unpack(shape.width, codes, s);
+                ivec unpacked = unpack(shape.width, parts.codes, s);
                 memcpy(strip->codes[b][s][row], &unpacked, sizeof unpacked);
             }
         }
+    }
 }
 
 /* What the dot products of the rows and half blocks of a tile start from. */
@@ -559,6 +615,8 @@ struct place {
 static inline struct place next_place(const struct cz_matmul *m, struct place at)
 {
     uint32_t all = cz_packed_blocks(m->weights), each = strip_blocks(all, STRIP_BLOCKS);
+    if (m->weights->scales)
+        each = strip_blocks(all / CZ_SPAN_BLOCKS, STRIP_BLOCKS / CZ_SPAN_BLOCKS) * CZ_SPAN_BLOCKS;
     at.block += at.blocks;
     if (at.block >= all)
         at = (struct place){at.entry + PANELS, 0, 0};
@@ -570,7 +628,7 @@ static inline const unsigned char *block_at(const struct cz_matmul *m, struct cz
                                             struct place at, uint32_t p)
 {
     return cz_packed_panel(m->weights, entry_panel(m, second_entry(range, at.entry, p))) +
-           at.block * cz_packed_block_bytes(m->weights);
+           cz_packed_block_position(m->weights, at.block);
 }
 
 /* The strip that follows is spread over the tiles and blocks of this one. */
@@ -578,7 +636,7 @@ static void plan_ahead(const struct cz_matmul *m, struct cz_range range, struct 
                        uint32_t rows, struct strip *strip)
 {
     struct place next = next_place(m, at);
-    size_t bytes = next.blocks * cz_packed_block_bytes(m->weights);
+    size_t bytes = cz_packed_block_position(m->weights, next.blocks);
     uint32_t turns = (rows + CZ_INT8_TILE - 1) / CZ_INT8_TILE * at.blocks;
     strip->ahead_lines = next.entry < range.end ? (uint32_t)(bytes / 64 / turns) + 1 : 0;
     for (uint32_t p = 0; p < PANELS && strip->ahead_lines; p++) {
@@ -693,16 +751,15 @@ typedef void panels_function(uint32_t count, const struct cz_packed *weights,
 struct shape_functions {
     panels_function *panels;
     few_function *few;
-    void (*unpack)(const unsigned char *block, size_t block_bytes, uint32_t blocks, uint32_t p,
-                   struct strip *strip);
+    void (*unpack)(const unsigned char *block, uint32_t blocks, uint32_t p, struct strip *strip);
 };
 
-#define SHAPE(name, width, groups, has_minimum)                                                    \
+#define SHAPE(name, width, group, has_minimum, scales)                                            \
     static void panels_##name(uint32_t count, const struct cz_packed *weights,                     \
                               const struct streams *streams, void *activations,                    \
                               panel_sums *sums)                                                    \
     {                                                                                              \
-        struct shape shape = {width, groups, has_minimum};                                         \
+        struct shape shape = {width, CZ_BLOCK_COLUMNS / (group), has_minimum, scales};             \
         if (count == BESIDE)                                                                       \
             panels_product(shape, BESIDE, weights, streams, activations, sums);                    \
         else                                                                                       \
@@ -711,45 +768,27 @@ struct shape_functions {
     static void few_##name(uint32_t columns, const struct cz_packed *weights,                      \
                            const unsigned char *const *panels, void *activations, few_sums sums)   \
     {                                                                                              \
-        struct shape shape = {width, groups, has_minimum};                                         \
+        struct shape shape = {width, CZ_BLOCK_COLUMNS / (group), has_minimum, scales};             \
         FEW_CASE(1)                                                                                \
         FEW_CASE(2)                                                                                \
         FEW_CASE(3)                                                                                \
         FEW_CASE(4)                                                                                \
     }                                                                                              \
-    static void unpack_##name(const unsigned char *block, size_t block_bytes, uint32_t blocks,     \
-                              uint32_t p, struct strip *strip)                                     \
+    static void unpack_##name(const unsigned char *block, uint32_t blocks, uint32_t p,             \
+                              struct strip *strip)                                                 \
     {                                                                                              \
-        unpack_panel((struct shape){width, groups, has_minimum}, block, block_bytes, blocks, p,    \
-                     strip);                                                                       \
-    }
-#define WIDTH(name, width)                                                                         \
-    SHAPE(name##_32, width, 1, false)                                                              \
-    SHAPE(name##_32m, width, 1, true)                                                              \
-    SHAPE(name##_16, width, 2, false)                                                              \
-    SHAPE(name##_16m, width, 2, true)
-
-WIDTH(w2, CZ_WIDTH_2)
-WIDTH(w3, CZ_WIDTH_3)
-WIDTH(w4, CZ_WIDTH_4)
-WIDTH(w5, CZ_WIDTH_5)
-WIDTH(w6, CZ_WIDTH_6)
-WIDTH(w8, CZ_WIDTH_8)
-WIDTH(table, CZ_WIDTH_4_TABLE)
-
-#define ENTRY(name) {panels_##name, few_##name, unpack_##name}
-#define ENTRIES(name)                                                                              \
-    {                                                                                              \
-        {ENTRY(name##_32), ENTRY(name##_32m)}, {ENTRY(name##_16), ENTRY(name##_16m)}               \
+        unpack_panel((struct shape){width, CZ_BLOCK_COLUMNS / (group), has_minimum, scales},       \
+                     block, blocks, p, strip);                                                     \
     }
 
-/* [width][groups - 1][has_minimum] */
-static const struct shape_functions SHAPES[CZ_WIDTHS][2][2] = {
-    [CZ_WIDTH_2] = ENTRIES(w2), [CZ_WIDTH_3] = ENTRIES(w3),
-    [CZ_WIDTH_4] = ENTRIES(w4), [CZ_WIDTH_5] = ENTRIES(w5),
-    [CZ_WIDTH_6] = ENTRIES(w6), [CZ_WIDTH_8] = ENTRIES(w8),
-    [CZ_WIDTH_4_TABLE] = ENTRIES(table),
-};
+CZ_PACKED_SHAPES(SHAPE)
+
+#define ENTRY(name, width, group, has_minimum, scales)                                            \
+    [width][CZ_BLOCK_COLUMNS / (group) - 1][has_minimum][(scales) != CZ_SCALES_HALF] = {           \
+        panels_##name, few_##name, unpack_##name},
+
+/* [width][groups - 1][has_minimum][two levels of scales] */
+static const struct shape_functions SHAPES[CZ_WIDTHS][2][2][2] = {CZ_PACKED_SHAPES(ENTRY)};
 
 static const unsigned char *entry_data(const struct cz_matmul *m, uint32_t entry)
 {
@@ -783,7 +822,6 @@ static void row_product(panels_function *product, const struct cz_matmul *m, str
 static void rows_product(const struct shape_functions *shape, const struct cz_matmul *m,
                          struct cz_range range)
 {
-    size_t block_bytes = cz_packed_block_bytes(m->weights);
     struct strip strip;
     _Alignas(64) strip_sums sums[ROWS];
     for (uint32_t first = 0; first < m->rows; first += ROWS) {
@@ -794,7 +832,7 @@ static void rows_product(const struct shape_functions *shape, const struct cz_ma
             if (at.block == 0)
                 memset(sums, 0, rows * sizeof *sums);
             for (uint32_t p = 0; p < PANELS; p++)
-                shape->unpack(block_at(m, range, at, p), block_bytes, at.blocks, p, &strip);
+                shape->unpack(block_at(m, range, at, p), at.blocks, p, &strip);
             plan_ahead(m, range, at, rows, &strip);
             multiply_strip(m, first, rows, at.block, at.blocks, &strip, sums);
             for (uint32_t p = 0; p < PANELS && next.block == 0 && at.entry + p < range.end; p++)
@@ -813,9 +851,9 @@ static void matmul(const struct cz_matmul *m, struct cz_range range)
             bfloat_product(m, range);
         return;
     }
-    uint32_t groups = CZ_BLOCK_COLUMNS / m->weights->group;
     const struct shape_functions *shape =
-        &SHAPES[m->weights->width][groups - 1][m->weights->has_minimum];
+        &SHAPES[m->weights->width][CZ_BLOCK_COLUMNS / m->weights->group - 1]
+               [m->weights->has_minimum][m->weights->scales != CZ_SCALES_HALF];
     if (one)
         row_product(shape->panels, m, range);
     else if (m->rows <= FEW_ROWS)

@@ -29,6 +29,11 @@ static inline fvec fvec_halves(const unsigned char *at)
     return (fvec)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)at));
 }
 
+static inline ivec ivec_bytes(const unsigned char *at)
+{
+    return (ivec)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)at));
+}
+
 static inline ivec ivec_set(int32_t value)
 {
     return (ivec)_mm256_set1_epi32(value);

@@ -27,6 +27,11 @@ static inline fvec fvec_halves(const unsigned char *at)
     return (fvec)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)at));
 }
 
+static inline ivec ivec_bytes(const unsigned char *at)
+{
+    return (ivec)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)at));
+}
+
 static inline ivec ivec_set(int32_t value)
 {
     return (ivec)_mm512_set1_epi32(value);

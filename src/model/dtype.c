@@ -10,27 +10,26 @@
 #include <assert.h>
 
 static const struct cz_dtype_info infos[CZ_DTYPES] = {
-    /*             name     elements bytes bits group minimum offset */
-    [CZ_F32] = {"F32", 1, 4, 0, 0, false, 0},
-    [CZ_F16] = {"F16", 1, 2, 0, 0, false, 0},
-    [CZ_BF16] = {"BF16", 1, 2, 0, 0, false, 0},
-    [CZ_Q4_0] = {"Q4_0", 32, 18, 4, 32, false, 8},
-    [CZ_Q4_1] = {"Q4_1", 32, 20, 4, 32, true, 0},
-    [CZ_Q5_0] = {"Q5_0", 32, 22, 5, 32, false, 16},
-    [CZ_Q5_1] = {"Q5_1", 32, 24, 5, 32, true, 0},
-    [CZ_Q8_0] = {"Q8_0", 32, 34, 8, 32, false, 128},
-    [CZ_Q2_K] = {"Q2_K", 256, 84, 2, 16, true, 0},
-    [CZ_Q3_K] = {"Q3_K", 256, 110, 3, 16, false, 4},
-    [CZ_Q4_K] = {"Q4_K", 256, 144, 4, 32, true, 0},
-    [CZ_Q5_K] = {"Q5_K", 256, 176, 5, 32, true, 0},
-    [CZ_Q6_K] = {"Q6_K", 256, 210, 6, 16, false, 32},
-    [CZ_IQ4_NL] = {"IQ4_NL", 32, 18, 8, 32, false, 128},
-    [CZ_IQ4_XS] = {"IQ4_XS", 256, 136, 8, 32, false, 128},
+    /*             name     elements bytes bits group minimum offset table levels */
+    [CZ_F32] = {"F32", 1, 4, 0, 0, false, 0, false, false},
+    [CZ_F16] = {"F16", 1, 2, 0, 0, false, 0, false, false},
+    [CZ_BF16] = {"BF16", 1, 2, 0, 0, false, 0, false, false},
+    [CZ_Q4_0] = {"Q4_0", 32, 18, 4, 32, false, 8, false, false},
+    [CZ_Q4_1] = {"Q4_1", 32, 20, 4, 32, true, 0, false, false},
+    [CZ_Q5_0] = {"Q5_0", 32, 22, 5, 32, false, 16, false, false},
+    [CZ_Q5_1] = {"Q5_1", 32, 24, 5, 32, true, 0, false, false},
+    [CZ_Q8_0] = {"Q8_0", 32, 34, 8, 32, false, 128, false, false},
+    [CZ_Q2_K] = {"Q2_K", 256, 84, 2, 16, true, 0, false, true},
+    [CZ_Q3_K] = {"Q3_K", 256, 110, 3, 16, false, 4, false, true},
+    [CZ_Q4_K] = {"Q4_K", 256, 144, 4, 32, true, 0, false, true},
+    [CZ_Q5_K] = {"Q5_K", 256, 176, 5, 32, true, 0, false, true},
+    [CZ_Q6_K] = {"Q6_K", 256, 210, 6, 16, false, 32, false, true},
+    [CZ_IQ4_NL] = {"IQ4_NL", 32, 18, 4, 32, false, 128, true, false},
+    [CZ_IQ4_XS] = {"IQ4_XS", 256, 136, 4, 32, false, 128, true, true},
 };
 
-/* The IQ4 code book, shifted by 128. */
-static const uint8_t iq4_codes[16] = {1,   24,  45,  63,  79,  93,  106, 118,
-                                      129, 141, 153, 166, 181, 197, 217, 241};
+const uint8_t cz_iq4_table[16] = {1,   24,  45,  63,  79,  93,  106, 118,
+                                  129, 141, 153, 166, 181, 197, 217, 241};
 
 const struct cz_dtype_info *cz_dtype_info(enum cz_dtype dtype)
 {
@@ -107,15 +106,15 @@ uint16_t cz_f32_to_bf16(float value)
 
 /* ---- One block of each type ---- */
 
-/* Where a block's decoder writes: codes [elements], scales and minima [elements / group]. */
-struct groups {
-    uint8_t *codes;
-    float *scales, *minima;
-};
-
-static float f16_at(const uint8_t *bytes)
+static uint16_t half_at(const uint8_t *bytes)
 {
-    return cz_f16_to_f32((uint16_t)(bytes[0] | bytes[1] << 8));
+    return (uint16_t)(bytes[0] | bytes[1] << 8);
+}
+
+/* The half float with the other sign. */
+static uint16_t minus_half_at(const uint8_t *bytes)
+{
+    return half_at(bytes) ^ 0x8000u;
 }
 
 /* 16 bytes lo/hi to 32 codes. */
@@ -130,152 +129,168 @@ static void nibbles(const uint8_t *bytes, uint8_t *codes)
 /* Adds the fifth bits: bit i of the little-endian u32 belongs to element i. */
 static void fifth_bits(const uint8_t *bytes, uint8_t *codes)
 {
-    for (unsigned i = 0; i < 32; i++)
-        codes[i] |= (uint8_t)((bytes[i / 8] >> i % 8 & 1) << 4);
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t word; /* bit j to byte j: spread, singled out, moved up to the sign bit by a carry */
+        uint64_t spread = bytes[i] * UINT64_C(0x0101010101010101) & UINT64_C(0x8040201008040201);
+        spread = (spread + UINT64_C(0x007f7f7f7f7f7f7f)) & UINT64_C(0x8080808080808080);
+        memcpy(&word, codes + (size_t)8 * i, sizeof word);
+        word |= spread >> 3;
+        memcpy(codes + (size_t)8 * i, &word, sizeof word);
+    }
 }
 
-static void q4_0(const uint8_t *block, struct groups out)
+static void q4_0(const uint8_t *block, struct cz_groups out)
 {
-    out.scales[0] = f16_at(block);
+    out.scales[0] = half_at(block);
     nibbles(block + 2, out.codes);
 }
 
-static void q4_1(const uint8_t *block, struct groups out)
+static void q4_1(const uint8_t *block, struct cz_groups out)
 {
-    out.scales[0] = f16_at(block);
-    out.minima[0] = f16_at(block + 2);
+    out.scales[0] = half_at(block);
+    out.minima[0] = half_at(block + 2);
     nibbles(block + 4, out.codes);
 }
 
-static void q5_0(const uint8_t *block, struct groups out)
+static void q5_0(const uint8_t *block, struct cz_groups out)
 {
-    out.scales[0] = f16_at(block);
+    out.scales[0] = half_at(block);
     nibbles(block + 6, out.codes);
     fifth_bits(block + 2, out.codes);
 }
 
-static void q5_1(const uint8_t *block, struct groups out)
+static void q5_1(const uint8_t *block, struct cz_groups out)
 {
-    out.scales[0] = f16_at(block);
-    out.minima[0] = f16_at(block + 2);
+    out.scales[0] = half_at(block);
+    out.minima[0] = half_at(block + 2);
     nibbles(block + 8, out.codes);
     fifth_bits(block + 4, out.codes);
 }
 
-static void q8_0(const uint8_t *block, struct groups out)
+static void q8_0(const uint8_t *block, struct cz_groups out)
 {
-    out.scales[0] = f16_at(block);
+    out.scales[0] = half_at(block);
     for (unsigned i = 0; i < 32; i++)
         out.codes[i] = block[2 + i] ^ 0x80u; /* signed to offset 128 */
 }
 
-/* scales[16], qs[64], d, dmin. Group g of a half: bits 2g of its 32 bytes. */
-static void q2_k(const uint8_t *block, struct groups out)
+/* 64 bytes to 256 codes of two bits: group g of 32 of a half has bits 2g of the half's 32 bytes. */
+static void pairs_of_bits(const uint8_t *bytes, uint8_t *codes)
 {
-    float d = f16_at(block + 80), dmin = f16_at(block + 82);
+    for (unsigned g = 0; g < 8; g++)
+        for (unsigned i = 0; i < 32; i++)
+            codes[32 * g + i] = bytes[g / 4 * 32 + i] >> g % 4 * 2 & 3;
+}
+
+/* scales[16], qs[64], d, dmin. */
+static void q2_k(const uint8_t *block, struct cz_groups out)
+{
+    out.scales[0] = half_at(block + 80);
+    out.minima[0] = minus_half_at(block + 82);
     for (unsigned i = 0; i < 16; i++) {
-        out.scales[i] = d * (float)(block[i] & 15);
-        out.minima[i] = -dmin * (float)(block[i] >> 4);
+        out.low_scales[i] = block[i] & 15;
+        out.low_minima[i] = (int8_t)(block[i] >> 4);
     }
-    for (unsigned i = 0; i < 256; i++)
-        out.codes[i] = block[16 + i / 128 * 32 + i % 32] >> i % 128 / 32 * 2 & 3;
+    pairs_of_bits(block + 16, out.codes);
 }
 
 /* hmask[32], qs[64], scales[12], d. The third bit of 32-group g is bit g of hmask. */
-static void q3_k(const uint8_t *block, struct groups out)
+static void q3_k(const uint8_t *block, struct cz_groups out)
 {
-    const uint8_t *high = block, *low = block + 32, *packed = block + 96;
-    float d = f16_at(block + 108);
+    const uint8_t *packed = block + 96;
+    out.scales[0] = half_at(block + 108);
     for (unsigned i = 0; i < 16; i++) {
         unsigned scale = (packed[i % 8] >> i / 8 * 4 & 15u) | (packed[8 + i % 4] >> i / 4 * 2 & 3u)
                                                                   << 4;
-        out.scales[i] = d * (float)((int)scale - 32);
+        out.low_scales[i] = (int8_t)((int)scale - 32);
     }
-    for (unsigned i = 0; i < 256; i++) {
-        unsigned code = low[i / 128 * 32 + i % 32] >> i % 128 / 32 * 2 & 3u;
-        out.codes[i] = (uint8_t)(code | (high[i % 32] >> i / 32 & 1u) << 2);
-    }
+    pairs_of_bits(block + 32, out.codes);
+    for (unsigned g = 0; g < 8; g++)
+        for (unsigned i = 0; i < 32; i++)
+            out.codes[32 * g + i] |= (uint8_t)((block[i] >> g & 1) << 2);
 }
 
 /* The 6-bit scale and minimum of sub-block j < 8 from the 12 bytes that Q4_K and Q5_K share. */
-static void k_scale(const uint8_t *packed, unsigned j, uint8_t *scale, uint8_t *minimum)
+static void k_scale(const uint8_t *packed, unsigned j, int8_t *scale, int8_t *minimum)
 {
     if (j < 4) {
         *scale = packed[j] & 63;
         *minimum = packed[j + 4] & 63;
     } else {
-        *scale = (uint8_t)((packed[j + 4] & 15) | packed[j - 4] >> 6 << 4);
-        *minimum = (uint8_t)(packed[j + 4] >> 4 | packed[j] >> 6 << 4);
+        *scale = (int8_t)((packed[j + 4] & 15) | packed[j - 4] >> 6 << 4);
+        *minimum = (int8_t)(packed[j + 4] >> 4 | packed[j] >> 6 << 4);
     }
 }
 
-static void k_scales(const uint8_t *block, struct groups out)
+static void k_scales(const uint8_t *block, struct cz_groups out)
 {
-    float d = f16_at(block), dmin = f16_at(block + 2);
-    for (unsigned j = 0; j < 8; j++) {
-        uint8_t scale, minimum;
-        k_scale(block + 4, j, &scale, &minimum);
-        out.scales[j] = d * (float)scale;
-        out.minima[j] = -dmin * (float)minimum;
-    }
+    out.scales[0] = half_at(block);
+    out.minima[0] = minus_half_at(block + 2);
+    for (unsigned j = 0; j < 8; j++)
+        k_scale(block + 4, j, &out.low_scales[j], &out.low_minima[j]);
 }
 
-/* d, dmin, scales[12], qs[128]: per 64 elements 32 bytes, low nibbles first. */
-static void q4_k(const uint8_t *block, struct groups out)
+/* 128 bytes to 256 codes: per 64 elements 32 bytes, low nibbles first. */
+static void long_nibbles(const uint8_t *bytes, uint8_t *codes)
+{
+    for (unsigned g = 0; g < 4; g++)
+        for (unsigned i = 0; i < 32; i++) {
+            codes[64 * g + i] = bytes[32 * g + i] & 15;
+            codes[64 * g + 32 + i] = bytes[32 * g + i] >> 4;
+        }
+}
+
+/* d, dmin, scales[12], qs[128]. */
+static void q4_k(const uint8_t *block, struct cz_groups out)
 {
     k_scales(block, out);
-    for (unsigned i = 0; i < 256; i++)
-        out.codes[i] = block[16 + i / 64 * 32 + i % 32] >> i % 64 / 32 * 4 & 15;
+    long_nibbles(block + 16, out.codes);
 }
 
 /* d, dmin, scales[12], qh[32], qs[128]: bit i / 32 of qh[i % 32] is the fifth bit. */
-static void q5_k(const uint8_t *block, struct groups out)
+static void q5_k(const uint8_t *block, struct cz_groups out)
 {
     k_scales(block, out);
-    for (unsigned i = 0; i < 256; i++) {
-        unsigned low = block[48 + i / 64 * 32 + i % 32] >> i % 64 / 32 * 4 & 15u;
-        out.codes[i] = (uint8_t)(low | (block[16 + i % 32] >> i / 32 & 1u) << 4);
-    }
+    long_nibbles(block + 48, out.codes);
+    for (unsigned g = 0; g < 8; g++)
+        for (unsigned i = 0; i < 32; i++)
+            out.codes[32 * g + i] |= (uint8_t)((block[16 + i] >> g & 1) << 4);
 }
 
 /* ql[128], qh[64], int8 scales[16], d. Per 128 elements: group g of 32 takes nibble g / 2 of
  * ql[l + 32 * (g % 2)] and bits 2g of qh[l]. */
-static void q6_k(const uint8_t *block, struct groups out)
+static void q6_k(const uint8_t *block, struct cz_groups out)
 {
-    float d = f16_at(block + 208);
-    for (unsigned i = 0; i < 16; i++)
-        out.scales[i] = d * (float)(int8_t)block[192 + i];
-    for (unsigned i = 0; i < 256; i++) {
-        unsigned half = i / 128, group = i % 128 / 32, l = i % 32;
-        unsigned low = block[half * 64 + group % 2 * 32 + l] >> group / 2 * 4 & 15u;
-        unsigned high = block[128 + half * 32 + l] >> group * 2 & 3u;
-        out.codes[i] = (uint8_t)(low | high << 4);
-    }
+    out.scales[0] = half_at(block + 208);
+    memcpy(out.low_scales, block + 192, 16);
+    for (unsigned half = 0; half < 2; half++)
+        for (unsigned group = 0; group < 4; group++)
+            for (unsigned l = 0; l < 32; l++) {
+                unsigned low = block[half * 64 + group % 2 * 32 + l] >> group / 2 * 4 & 15u;
+                unsigned high = block[128 + half * 32 + l] >> group * 2 & 3u;
+                out.codes[half * 128 + group * 32 + l] = (uint8_t)(low | high << 4);
+            }
 }
 
-static void iq4_nl(const uint8_t *block, struct groups out)
+static void iq4_nl(const uint8_t *block, struct cz_groups out)
 {
-    out.scales[0] = f16_at(block);
+    out.scales[0] = half_at(block);
     nibbles(block + 2, out.codes);
-    for (unsigned i = 0; i < 32; i++)
-        out.codes[i] = iq4_codes[out.codes[i]];
 }
 
 /* d, u16 scales_h, scales_l[4], qs[128]: each 16 bytes lo/hi for 32 elements. */
-static void iq4_xs(const uint8_t *block, struct groups out)
+static void iq4_xs(const uint8_t *block, struct cz_groups out)
 {
-    float d = f16_at(block);
-    unsigned high = block[2] | (unsigned)block[3] << 8;
+    unsigned high = half_at(block + 2);
+    out.scales[0] = half_at(block);
     for (unsigned j = 0; j < 8; j++) {
         unsigned scale = (block[4 + j / 2] >> j % 2 * 4 & 15u) | (high >> 2 * j & 3u) << 4;
-        out.scales[j] = d * (float)((int)scale - 32);
+        out.low_scales[j] = (int8_t)((int)scale - 32);
         nibbles(block + 8 + 16 * j, out.codes + 32 * j);
     }
-    for (unsigned i = 0; i < 256; i++)
-        out.codes[i] = iq4_codes[out.codes[i]];
 }
 
-static void (*const decoders[CZ_DTYPES])(const uint8_t *block, struct groups out) = {
+static void (*const decoders[CZ_DTYPES])(const uint8_t *block, struct cz_groups out) = {
     [CZ_Q4_0] = q4_0, [CZ_Q4_1] = q4_1, [CZ_Q5_0] = q5_0,     [CZ_Q5_1] = q5_1,
     [CZ_Q8_0] = q8_0, [CZ_Q2_K] = q2_k, [CZ_Q3_K] = q3_k,     [CZ_Q4_K] = q4_k,
     [CZ_Q5_K] = q5_k, [CZ_Q6_K] = q6_k, [CZ_IQ4_NL] = iq4_nl, [CZ_IQ4_XS] = iq4_xs,
@@ -283,20 +298,21 @@ static void (*const decoders[CZ_DTYPES])(const uint8_t *block, struct groups out
 
 /* ---- The public forms ---- */
 
-void cz_dtype_to_groups(enum cz_dtype dtype, const void *blocks, size_t count, uint8_t *codes,
-                        float *scales, float *minima)
+void cz_dtype_to_groups(enum cz_dtype dtype, const void *blocks, size_t count,
+                        struct cz_groups out)
 {
     const struct cz_dtype_info *info = cz_dtype_info(dtype);
     assert(info->bits && count % info->block_elements == 0);
-    unsigned groups = info->block_elements / info->group;
+    unsigned groups = info->two_levels ? info->block_elements / info->group : 0;
     const uint8_t *block = blocks;
     for (size_t i = 0; i < count / info->block_elements; i++) {
-        decoders[dtype](block, (struct groups){codes, scales, minima});
+        decoders[dtype](block, out);
         block += info->block_bytes;
-        codes += info->block_elements;
-        scales += groups;
-        if (info->has_minimum)
-            minima += groups;
+        out.codes += info->block_elements;
+        out.scales++;
+        out.minima += info->has_minimum;
+        out.low_scales += groups;
+        out.low_minima += info->has_minimum ? groups : 0;
     }
 }
 
@@ -316,11 +332,15 @@ static void block_to_f32(enum cz_dtype dtype, const uint8_t *block, float *out)
 {
     const struct cz_dtype_info *info = cz_dtype_info(dtype);
     uint8_t codes[256];
-    float scales[16], minima[16] = {0};
-    decoders[dtype](block, (struct groups){codes, scales, minima});
+    uint16_t half_scale, half_minimum = 0;
+    int8_t low_scales[16] = {1}, low_minima[16] = {1};
+    decoders[dtype](block, (struct cz_groups){codes, &half_scale, &half_minimum, low_scales, low_minima});
+    float d = cz_f16_to_f32(half_scale), dmin = cz_f16_to_f32(half_minimum);
     for (unsigned i = 0; i < info->block_elements; i++) {
         unsigned group = i / info->group;
-        out[i] = (float)((int)codes[i] - (int)info->offset) * scales[group] + minima[group];
+        int code = info->has_table ? cz_iq4_table[codes[i]] : codes[i];
+        out[i] = (float)(code - (int)info->offset) * (d * (float)low_scales[group]) +
+                 dmin * (float)low_minima[group];
     }
 }
 

@@ -4,10 +4,11 @@
  * Data may lie at any address (files promise no alignment). All functions are pure and may be
  * called from any thread; a count that is no multiple of the block is a defect of the caller.
  *
- * Every quantised type here is, per group of 16 or 32 values, value = code * scale + minimum with
- * an unsigned code of `bits` bits; "groups" hands that decomposition out exactly, so that the
- * packer can repack without going through floats. IQ4 types map codes through a table and are
- * handed out as signed 8-bit codes (bits = 8, value = (code - 128) * scale).
+ * Every quantised type here is, per group of 16 or 32 values, value = (code - offset) * scale + minimum
+ * with an unsigned code of `bits` bits; IQ4 types map codes through a table first, whose values are
+ * meant. Scales and minima are half floats; in types with two levels a half float for 256 values
+ * times a small integer for each group. cz_dtype_to_groups hands all of that out as it is stored, so
+ * that the packer can repack without going through floats.
  */
 #ifndef CZ_MODEL_DTYPE_H
 #define CZ_MODEL_DTYPE_H
@@ -41,7 +42,11 @@ struct cz_dtype_info {
     unsigned group;   /* values that share scale and minimum: 16 or 32; 0 for float types */
     bool has_minimum; /* the type stores minima; otherwise minimum = -offset * scale */
     unsigned offset;  /* without minima: value = (code - offset) * scale */
+    bool has_table;   /* the code is an index into cz_iq4_table, whose value is meant */
+    bool two_levels;
 };
+
+extern const uint8_t cz_iq4_table[16]; /* IQ4's values + 128 */
 
 const struct cz_dtype_info *cz_dtype_info(enum cz_dtype dtype);
 
@@ -52,13 +57,18 @@ bool cz_dtype_bytes(enum cz_dtype dtype, uint64_t count, size_t *bytes);
 /* `count` values, a multiple of block_elements, to floats. Exact: no rounding but to float. */
 void cz_dtype_to_f32(enum cz_dtype dtype, const void *blocks, size_t count, float *out);
 
-/*
- * The same values as codes[count], scales[count / group] and, when has_minimum,
- * minima[count / group] (value = code * scale + minimum). Quantised types only. For K-quants scale
- * and minimum are the f32 products d*sc and -dmin*mn.
- */
-void cz_dtype_to_groups(enum cz_dtype dtype, const void *blocks, size_t count, uint8_t *codes,
-                        float *scales, float *minima);
+/* Where the parts of quantised values go. */
+struct cz_groups {
+    uint8_t *codes;     /* [count] */
+    uint16_t *scales;   /* half floats: [count / group], two levels: [count / 256] */
+    uint16_t *minima;   /* the same; with has_minimum only */
+    int8_t *low_scales; /* two levels: [count / group]; with minima 0..63 */
+    int8_t *low_minima; /* the same */
+};
+
+/* The same values taken apart. Quantised types only. */
+void cz_dtype_to_groups(enum cz_dtype dtype, const void *blocks, size_t count,
+                        struct cz_groups out);
 
 float cz_f16_to_f32(uint16_t half);
 uint16_t cz_f32_to_f16(float value);  /* round to nearest even */

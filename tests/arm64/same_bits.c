@@ -33,7 +33,7 @@ static void compare_products(const struct cz_kernels *portable, const struct cz_
     static float want[BATCH * ROWS], got[BATCH * ROWS];
     for (size_t f = 0; f < FORMS; f++) {
         struct matrix matrix;
-        matrix_random(&matrix, &forms[f], ROWS, COLUMNS);
+        matrix_random(&matrix, &forms[f], ROWS, columns_of(&forms[f], COLUMNS));
         struct batch input;
         batch_random(&input, portable, &matrix.packed, BATCH);
         struct cz_matmul product = {.weights = &matrix.packed, .activations = input.activations,

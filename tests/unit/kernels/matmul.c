@@ -1,6 +1,8 @@
 /* The matrix product against sums in double precision, and against itself in other batch shapes. */
 #include "test.h"
 
+#include "kernels/layout.h"
+
 #include "kernels_data.h"
 
 /* Activations as the kernels round them. */
@@ -11,8 +13,8 @@ static double rounded(const struct cz_packed *w, const float *x, uint32_t k)
     float largest = 0;
     for (uint32_t i = k / 16 * 16; i < k / 16 * 16 + 16; i++)
         largest = fmaxf(largest, fabsf(x[i]));
-    double scale = largest / 127.0;
-    return rint(x[k] / scale) * scale;
+    float scale = cz_cut_scale(largest / 127.0f), inverse = 1.0f / scale;
+    return (double)scale * rintf(x[k] * inverse);
 }
 
 /* What the product should be, from dequantised weights and rounded activations. */
@@ -32,6 +34,7 @@ static void check_product(const struct cz_kernels *kernels, const struct form *f
                           uint32_t columns, uint32_t batch)
 {
     struct matrix matrix;
+    columns = columns_of(form, columns);
     matrix_random(&matrix, form, rows, columns);
     struct batch input;
     batch_random(&input, kernels, &matrix.packed, batch);
@@ -75,7 +78,7 @@ static void all_tables_agree(void **state)
     const struct cz_kernels *portable = cz_kernels_at(0), *kernels;
     for (size_t f = 0; f < FORMS; f++) {
         struct matrix matrix;
-        matrix_random(&matrix, &forms[f], 88, 320);
+        matrix_random(&matrix, &forms[f], 88, columns_of(&forms[f], 320));
         struct batch input;
         batch_random(&input, portable, &matrix.packed, 37);
         float want[37 * 88], got[37 * 88];
@@ -136,7 +139,7 @@ static void listed_panels_stand_close(void **state)
     for (uint32_t t = 0; (kernels = cz_kernels_at(t)); t++)
         for (size_t f = 0; f < FORMS; f++) {
             struct matrix matrix;
-            matrix_random(&matrix, &forms[f], 100, 64);
+            matrix_random(&matrix, &forms[f], 100, columns_of(&forms[f], 64));
             struct batch input;
             batch_random(&input, kernels, &matrix.packed, 1);
             float all[100], some[48];

@@ -80,13 +80,21 @@ static void check_groups(enum cz_dtype dtype, const char *raw, const float *expe
 {
     const struct cz_dtype_info *info = cz_dtype_info(dtype);
     uint8_t codes[512];
-    float scales[32], minima[32] = {0};
+    uint16_t scales[32], minima[32] = {0};
+    int8_t low_scales[32], low_minima[32] = {0};
     assert_true(count <= 512);
-    cz_dtype_to_groups(dtype, raw, count, codes, scales, minima);
+    cz_dtype_to_groups(dtype, raw, count,
+                       (struct cz_groups){codes, scales, minima, low_scales, low_minima});
     for (size_t i = 0; i < count; i++) {
-        float value = (float)((int)codes[i] - (int)info->offset) * scales[i / info->group];
+        size_t group = i / info->group, half = info->two_levels ? i / 256 : group;
+        float scale = cz_f16_to_f32(scales[half]), minimum = cz_f16_to_f32(minima[half]);
         assert_true(codes[i] < 1u << info->bits);
-        assert_true(value + minima[i / info->group] == expected[i]);
+        int code = info->has_table ? cz_iq4_table[codes[i]] : codes[i];
+        if (info->two_levels) {
+            scale *= low_scales[group];
+            minimum *= low_minima[group];
+        }
+        assert_true((float)(code - (int)info->offset) * scale + minimum == expected[i]);
     }
 }
 
