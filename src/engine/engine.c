@@ -98,7 +98,8 @@ static cloze_status open_backend(struct cz_engine *engine, const char *source,
     struct cz_backend_options details = {
         .threads = options->threads,
         .max_rows = CZ_ENGINE_STEP_ROWS,
-        .max_logits = 2 * (options->max_sequences ? options->max_sequences : CZ_ENGINE_SEQUENCES),
+        .max_logits = cz_scheduler_logits(options->max_sequences ? options->max_sequences
+                                                                 : CZ_ENGINE_SEQUENCES),
         .kv_blocks = blocks,
         .kv_bytes = options->kv_bytes,
         .kv_type = options->kv_type,

@@ -347,13 +347,13 @@ static void *engine_thread(void *context)
 static cloze_status allocate(struct cz_scheduler *scheduler, struct cloze_error *error)
 {
     const struct cz_scheduler_options *options = &scheduler->options;
-    uint32_t most = options->max_sequences;
+    uint32_t most = options->max_sequences, logits = cz_scheduler_logits(most);
     scheduler->running = calloc(most, sizeof(struct cz_sequence *));
     scheduler->step_sequences = calloc(most, sizeof *scheduler->step_sequences);
-    scheduler->step_logits = calloc((size_t)most * 2, sizeof *scheduler->step_logits);
-    scheduler->sampled = calloc((size_t)most * 2, sizeof(struct cz_sequence *));
+    scheduler->step_logits = calloc(logits, sizeof *scheduler->step_logits);
+    scheduler->sampled = calloc(logits, sizeof(struct cz_sequence *));
     scheduler->rows = calloc(options->max_rows, sizeof *scheduler->rows);
-    scheduler->logits = calloc((size_t)most * 2 * scheduler->info.vocab, sizeof *scheduler->logits);
+    scheduler->logits = calloc((size_t)logits * scheduler->info.vocab, sizeof *scheduler->logits);
     if (!scheduler->running || !scheduler->step_sequences || !scheduler->step_logits ||
         !scheduler->sampled || !scheduler->rows || !scheduler->logits)
         return cz_fail_memory(error, "scheduler");

@@ -27,7 +27,19 @@
 
 struct cz_tokenizer;
 
-enum { CZ_FORCED_AT_ONCE = 64, CZ_DRAFT_IDS = 512 };
+enum {
+    CZ_FORCED_AT_ONCE = 64,
+    /* Guesses that run ahead of what is drawn, see draft.c. */
+    CZ_DRAFT_GUESSES = 4,      /* of one sequence in one step */
+    CZ_DRAFT_IDS = 512,        /* in the masks of those */
+    CZ_DRAFTING_SEQUENCES = 8, /* with more, a row costs as much as the pass that it may save */
+};
+
+/* The most rows of a step that want logits. */
+static inline uint32_t cz_scheduler_logits(uint32_t max_sequences)
+{
+    return max_sequences + CZ_DRAFTING_SEQUENCES * CZ_DRAFT_GUESSES;
+}
 
 enum cz_sequence_state { CZ_SEQUENCE_WAITING, CZ_SEQUENCE_RUNNING, CZ_SEQUENCE_FINISHED };
 
@@ -82,10 +94,9 @@ struct cz_sequence {
     bool is_certain; /* the mask is of `certain` alone, which waits for its log-probability */
     uint32_t certain;
     struct cz_mask mask; /* of the next token; count 0: not computed yet */
-    /* A guess at the next token, which may be run before it is drawn: then `mask` and the matcher
-     * are behind it, and the next token's own mask is the copy here. */
-    bool has_guess, drafted;
-    uint32_t guess, draft_count, draft_ids[CZ_DRAFT_IDS];
+    uint32_t asked;   /* rows of the current step whose logits are wanted */
+    uint32_t drafted; /* tokens that its rows are ahead of the answer, and the matcher too */
+    uint32_t draft_id_count, draft_ids[CZ_DRAFT_IDS]; /* masks of tokens that were guessed */
     struct cz_sequence_progress mine;
     struct cz_sequence *next;
 };

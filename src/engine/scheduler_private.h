@@ -30,9 +30,9 @@ struct cz_scheduler {
     /* The step at work; sequence i of it is running[i] */
     struct cz_step_sequence *step_sequences; /* [max_sequences] */
     struct cz_step_row *rows;                /* [max_rows] */
-    struct cz_step_logits *step_logits;      /* [2 * max_sequences] */
+    struct cz_step_logits *step_logits;      /* [cz_scheduler_logits] */
     struct cz_sequence **sampled;            /* whose logits those are */
-    float *logits;                           /* [2 * max_sequences][vocab] */
+    float *logits;                           /* [cz_scheduler_logits][vocab] */
     uint32_t row_count, logits_count;
     uint32_t prompt_rows; /* of row_count */
     uint32_t spare_rows;  /* that the plan leaves, for guesses */
@@ -59,5 +59,24 @@ void cz_sequence_fail(struct cz_scheduler *scheduler, struct cz_sequence *sequen
 void cz_sequence_force(struct cz_scheduler *scheduler, struct cz_sequence *sequence);
 /* Takes a running one's blocks and puts it back into the queue. */
 void cz_sequence_preempt(struct cz_scheduler *scheduler, struct cz_sequence *sequence);
+
+/* The logits behind the last row that was added: of the ids that the mask allows, or of all. */
+void cz_ask_logits(struct cz_scheduler *scheduler, struct cz_sequence *sequence,
+                   struct cz_mask mask);
+uint32_t cz_mask_first(const struct cz_mask *mask); /* the lowest id */
+/* One token is left, or all that are left end the answer: which of those makes no difference. */
+bool cz_leaves_no_choice(const struct cz_scheduler *scheduler, const struct cz_mask *mask);
+
+/* ---- draft.c ---- */
+
+/* Adds rows of guesses behind the sequence's last row, whose logits have been asked for. `index` is the
+ * sequence's in the step. */
+void cz_sequence_draft(struct cz_scheduler *scheduler, struct cz_sequence *sequence,
+                       uint32_t index);
+/* After the step: the matcher is where the answer is again. */
+void cz_sequence_end_draft(struct cz_sequence *sequence);
+/* Whether all of the answer that isn't computed yet was, by the drafted rows up to `row`. */
+bool cz_sequence_went_as_drafted(const struct cz_scheduler *scheduler,
+                                 const struct cz_sequence *sequence, uint32_t row);
 
 #endif

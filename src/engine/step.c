@@ -2,11 +2,7 @@
  * step.c - one forward pass: which tokens of which sequences go in, and what becomes of the logits.
  *
  * Masks are computed before the pass, so that the backend computes only the logits of allowed ids.
- *
- * Where a schema leaves a choice but the tokenizer's usual spelling of what is certain suggests a
- * token (a blank before a number, a quote before a string), that guess is run in the same pass as
- * the row whose logits decide about it: when it is drawn, a pass is saved, else its row is
- * forgotten.
+ * Guesses at what will be drawn run in the same pass: draft.c.
  *
  * A constrained answer runs as if it had no token budget until it wants a token behind which it
  * could not be completed. From there on (`limited`) masks heed the budget, and the finish reason is
@@ -20,9 +16,8 @@
 #include <string.h>
 
 enum {
-    LEAST_PROMPT_ROWS = 2,  /* a prompt always goes on; far behind its beginning a row costs much */
-    FIRST_PROMPT_ROWS = 32, /* while nothing has been measured */
-    DRAFTING_SEQUENCES = 8  /* with more of them, a row costs as much as the pass it may save */
+    LEAST_PROMPT_ROWS = 2, /* a prompt always goes on; far behind its beginning a row costs much */
+    FIRST_PROMPT_ROWS = 32 /* while nothing has been measured */
 };
 /* Reading prompts may lengthen a step by this many times its length without them: with it, the p99
  * gap between two tokens of an answer stays below three times what it is alone (bench/gaps.c). */
@@ -75,11 +70,16 @@ static enum cz_finish finish_after(const struct cz_scheduler *scheduler,
     return answer_count(sequence) == sequence->max_tokens ? CZ_FINISH_LENGTH : CZ_FINISH_NONE;
 }
 
-/* The next token of the answer, which the matcher has accepted. May finish the sequence. */
-static void append_accepted(struct cz_scheduler *scheduler, struct cz_sequence *sequence,
-                            uint32_t id)
+/* The next token of the answer; may finish the sequence. */
+static void append(struct cz_scheduler *scheduler, struct cz_sequence *sequence, uint32_t id)
 {
-    sequence->near = sequence->has_guess = false;
+    struct cloze_error error;
+    if (sequence->matcher && !cz_matcher_accept(sequence->matcher, id)) {
+        cz_fail(&error, CLOZE_INTERNAL, NULL, "the grammar refused token %u of its own mask", id);
+        cz_sequence_fail(scheduler, sequence, &error);
+        return;
+    }
+    sequence->near = false;
     sequence->tokens[sequence->count++] = id;
     if (sequence->forced_at < sequence->forced_count)
         sequence->forced_at++;
@@ -91,17 +91,6 @@ static void append_accepted(struct cz_scheduler *scheduler, struct cz_sequence *
     enum cz_finish finish = finish_after(scheduler, sequence, id);
     if (finish)
         cz_sequence_finish(scheduler, sequence, finish);
-}
-
-static void append(struct cz_scheduler *scheduler, struct cz_sequence *sequence, uint32_t id)
-{
-    struct cloze_error error;
-    if (sequence->matcher && !cz_matcher_accept(sequence->matcher, id)) {
-        cz_fail(&error, CLOZE_INTERNAL, NULL, "the grammar refused token %u of its own mask", id);
-        cz_sequence_fail(scheduler, sequence, &error);
-        return;
-    }
-    append_accepted(scheduler, sequence, id);
 }
 
 /* A forced token has probability 1 in the distribution that the grammar leaves. */
@@ -118,7 +107,7 @@ static void append_forced(struct cz_scheduler *scheduler, struct cz_sequence *se
     append(scheduler, sequence, id);
 }
 
-static uint32_t first_id(const struct cz_mask *mask)
+uint32_t cz_mask_first(const struct cz_mask *mask)
 {
     uint32_t word = 0;
     if (mask->ids)
@@ -128,8 +117,7 @@ static uint32_t first_id(const struct cz_mask *mask)
     return word * 32 + (uint32_t)__builtin_ctz(mask->words[word]);
 }
 
-/* One token is left, or all that are left end the answer: which of those makes no difference. */
-static bool leaves_no_choice(const struct cz_scheduler *scheduler, const struct cz_mask *mask)
+bool cz_leaves_no_choice(const struct cz_scheduler *scheduler, const struct cz_mask *mask)
 {
     if (mask->count == 1)
         return true;
@@ -176,12 +164,11 @@ static bool next_certain(const struct cz_scheduler *scheduler, struct cz_sequenc
 {
     if (next_forced(sequence, id))
         return true;
-    sequence->has_guess = cz_matcher_guess(sequence->matcher, &sequence->guess);
     sequence->near = !sequence->limited && cz_matcher_is_near_budget(sequence->matcher);
     sequence->mask = cz_matcher_mask(sequence->matcher);
-    if (!leaves_no_choice(scheduler, &sequence->mask))
+    if (!cz_leaves_no_choice(scheduler, &sequence->mask))
         return false;
-    *id = first_id(&sequence->mask);
+    *id = cz_mask_first(&sequence->mask);
     return true;
 }
 
@@ -279,9 +266,8 @@ static bool reserve(struct cz_scheduler *scheduler, struct cz_sequence *sequence
     return true;
 }
 
-/* The logits behind the last row that was added: of the ids that the sequence's mask allows, or of
- * all. */
-static void ask_logits(struct cz_scheduler *scheduler, struct cz_sequence *sequence)
+void cz_ask_logits(struct cz_scheduler *scheduler, struct cz_sequence *sequence,
+                   struct cz_mask mask)
 {
     uint32_t index = scheduler->logits_count++;
     struct cz_step_logits *ask = &scheduler->step_logits[index];
@@ -291,59 +277,12 @@ static void ask_logits(struct cz_scheduler *scheduler, struct cz_sequence *seque
         .out = scheduler->logits + (size_t)index * scheduler->info.vocab,
     };
     if (sequence->matcher && !wants_raw(sequence)) {
-        ask->ids = sequence->mask.ids;
-        ask->words = sequence->mask.words;
-        ask->count = sequence->mask.count;
+        ask->ids = mask.ids;
+        ask->words = mask.words;
+        ask->count = mask.count;
     }
     scheduler->sampled[index] = sequence;
-}
-
-static bool may_draft(const struct cz_scheduler *scheduler, const struct cz_sequence *sequence)
-{
-    return sequence->has_guess && !sequence->near && !sequence->limited && !wants_raw(sequence) &&
-           sequence->mask.ids && sequence->mask.count <= CZ_DRAFT_IDS &&
-           answer_count(sequence) + 1 < sequence->max_tokens && scheduler->spare_rows > 0 &&
-           scheduler->running_count <= DRAFTING_SEQUENCES;
-}
-
-/* Moves the matcher behind the guess, where there has to be a choice again: what would be forced
- * there is not drawn. False when the guess is better not run. */
-static bool accept_guess(const struct cz_scheduler *scheduler, struct cz_sequence *sequence)
-{
-    struct cz_matcher *matcher = sequence->matcher;
-    uint32_t forced;
-    memcpy(sequence->draft_ids, sequence->mask.ids, sequence->mask.count * sizeof(uint32_t));
-    sequence->draft_count = sequence->mask.count;
-    if (!cz_matcher_accept(matcher, sequence->guess))
-        return false;
-    bool good = !cz_matcher_forced(matcher, &forced, 1) && !cz_matcher_is_near_budget(matcher);
-    if (good)
-        sequence->mask = cz_matcher_mask(matcher);
-    if (good && !leaves_no_choice(scheduler, &sequence->mask))
-        return true;
-    cz_matcher_rollback(matcher, 1);
-    sequence->mask = cz_matcher_mask(matcher);
-    return false;
-}
-
-/* Adds the guess as a row of its own; the logits behind the row before have been asked for. */
-static void draft(struct cz_scheduler *scheduler, struct cz_sequence *sequence, uint32_t index)
-{
-    struct cz_step_logits *ask = &scheduler->step_logits[scheduler->logits_count - 1];
-    struct cz_cache *cache = &scheduler->cache;
-    uint32_t block = sequence->count / CZ_KV_BLOCK;
-    if (block == sequence->block_count && !cz_cache_take(cache, &sequence->blocks[block]))
-        return;
-    sequence->block_count = block + 1;
-    sequence->drafted = accept_guess(scheduler, sequence);
-    ask->ids = sequence->drafted ? sequence->draft_ids : sequence->mask.ids;
-    if (!sequence->drafted)
-        return;
-    scheduler->spare_rows--;
-    scheduler->step_sequences[index].block_count = sequence->block_count;
-    scheduler->rows[scheduler->row_count++] =
-        (struct cz_step_row){sequence->guess, sequence->count, index};
-    ask_logits(scheduler, sequence);
+    sequence->asked++;
 }
 
 static void add_rows(struct cz_scheduler *scheduler, struct cz_sequence *sequence, uint32_t index)
@@ -357,9 +296,10 @@ static void add_rows(struct cz_scheduler *scheduler, struct cz_sequence *sequenc
     }
     if (sequence->computed + sequence->piece < sequence->count)
         return;
-    ask_logits(scheduler, sequence);
-    if (may_draft(scheduler, sequence))
-        draft(scheduler, sequence, index);
+    sequence->asked = 0;
+    cz_ask_logits(scheduler, sequence, sequence->mask);
+    if (!wants_raw(sequence))
+        cz_sequence_draft(scheduler, sequence, index);
 }
 
 static uint32_t plan(struct cz_scheduler *scheduler)
@@ -450,25 +390,18 @@ static void sample(struct cz_scheduler *scheduler, struct cz_sequence *sequence,
     cz_sequence_force(scheduler, sequence);
 }
 
-/* Draws the token that was guessed; when the guess was right, the one behind it too. */
-static void sample_drafted(struct cz_scheduler *scheduler, struct cz_sequence *sequence,
-                           const struct cz_step_logits logits[2])
+/* Draws the next token and, as long as the answer goes the way that was drafted, those behind it. */
+static void sample_all(struct cz_scheduler *scheduler, struct cz_sequence *sequence,
+                       const struct cz_step_logits *logits)
 {
-    struct cz_mask mask = {.ids = sequence->draft_ids, .count = sequence->draft_count};
-    uint32_t id;
-    sequence->drafted = false;
-    if (!draw(scheduler, sequence, &logits[0], mask, &id))
-        return;
-    count_sampled(scheduler, sequence);
-    if (id != sequence->guess) {
-        cz_matcher_rollback(sequence->matcher, 1);
-        append(scheduler, sequence, id);
-        cz_sequence_force(scheduler, sequence);
-        return;
+    cz_sequence_end_draft(sequence);
+    sample(scheduler, sequence, logits);
+    for (uint32_t i = 1; i < sequence->asked; i++) {
+        if (!cz_sequence_went_as_drafted(scheduler, sequence, logits[i].row))
+            break;
+        advance(scheduler, sequence, sequence->count - sequence->computed);
+        sample(scheduler, sequence, &logits[i]);
     }
-    append_accepted(scheduler, sequence, id);
-    advance(scheduler, sequence, 1);
-    sample(scheduler, sequence, &logits[1]);
 }
 
 /* Moving averages of what a step costs, to size pieces of prompts. A step that others held up
@@ -528,12 +461,11 @@ void cz_scheduler_step(struct cz_scheduler *scheduler)
         advance(scheduler, sequence, sequence->piece);
         sequence->piece = 0;
     }
-    for (uint32_t i = 0; i < step.logits_count; i++) {
+    for (uint32_t i = 0; i < step.logits_count;) {
         struct cz_sequence *sequence = scheduler->sampled[i];
-        if (sequence->drafted)
-            sample_drafted(scheduler, sequence, &step.logits[i++]);
-        else
-            sample(scheduler, sequence, &step.logits[i]);
+        const struct cz_step_logits *logits = &step.logits[i];
+        i += sequence->asked;
+        sample_all(scheduler, sequence, logits);
         cz_sequence_publish(scheduler, sequence);
     }
 }

@@ -2,6 +2,7 @@
 smaller KV budget that preempts. On the default model; the parts have unit tests of their own."""
 import concurrent.futures
 import pathlib
+import re
 
 import serving
 from conftest import MODEL
@@ -31,3 +32,11 @@ def test_a_seed_gives_the_same_answer_however_it_is_run(cloze):
             with concurrent.futures.ThreadPoolExecutor(len(PROMPTS)) as pool:
                 answers = list(pool.map(ask, PROMPTS))
             assert [answer for answer in answers[:3]] == wanted
+
+
+def test_the_guides_answer_takes_few_passes(cloze):
+    process = cloze("generate", "Give me a character description.", "-m", MODEL, "--schema", SCHEMA,
+                    "-t", "0", "--stats")
+    counts = re.search(r"answer (\d+) \((\d+) sampled, (\d+) passes\)", process.stderr)
+    tokens, sampled, passes = map(int, counts.groups())
+    assert passes <= 14 and passes < sampled < tokens  # rows of guesses save the difference
