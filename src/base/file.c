@@ -119,6 +119,22 @@ cloze_status cz_file_write_all(int descriptor, struct cz_slice content, const ch
     return CLOZE_OK;
 }
 
+cloze_status cz_file_write_at(int descriptor, struct cz_slice content, uint64_t position,
+                              const char *path, struct cloze_error *error)
+{
+    while (content.size) {
+        ssize_t wrote = pwrite(descriptor, content.data, content.size, (off_t)position);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote < 0)
+            return cz_fail_errno(error, path, "write the file");
+        content.data += wrote;
+        content.size -= (size_t)wrote;
+        position += (uint64_t)wrote;
+    }
+    return CLOZE_OK;
+}
+
 cloze_status cz_file_fsync_folder(const char *path, struct cloze_error *error)
 {
     int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -30,6 +30,9 @@ cloze_status cz_file_fsync_folder(const char *path, struct cloze_error *error);
 /* write(2) until all is out, through EINTR and short writes. */
 cloze_status cz_file_write_all(int descriptor, struct cz_slice content, const char *path,
                                struct cloze_error *error);
+/* The same with pwrite(2). */
+cloze_status cz_file_write_at(int descriptor, struct cz_slice content, uint64_t position,
+                              const char *path, struct cloze_error *error);
 /* mkdir -p; an existing folder is fine. Mode 0777 less the umask. */
 cloze_status cz_file_make_folders(const char *path, struct cloze_error *error);
 /* Removes a file or a folder with all it holds, following no links; a missing path is fine. */

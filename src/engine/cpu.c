@@ -33,7 +33,8 @@ static cloze_status open_or_make(const char *source, const char *cache_folder,
     if (status) {
         if (status != CLOZE_NOT_FOUND)
             cz_log_error(CZ_LOG_WARNING, "the packed model is made again", &why);
-        status = cz_packed_make(source, path.data, digest, quantize, progress, context, error);
+        status =
+            cz_packed_make(source, cache_folder, digest, quantize, progress, context, error);
         if (!status)
             status = cz_packed_open(path.data, digest, model, error);
     }

@@ -93,9 +93,9 @@ uint64_t cz_packed_header_checksum(const struct cz_packed_header *header)
     return checksum(sum, header + 1, header->entry_count * sizeof(struct cz_packed_entry));
 }
 
-uint64_t cz_packed_piece_checksum(uint64_t index, const void *data, size_t size)
+uint64_t cz_packed_piece_checksum(uint64_t position, const void *data, size_t size)
 {
-    return checksum(index * MIX + size, data, size);
+    return checksum(position * MIX + size, data, size);
 }
 
 /* ---- Opening ---- */
@@ -207,18 +207,28 @@ void cz_packed_close(struct cz_packed_model *model)
     *model = (struct cz_packed_model){0};
 }
 
+static uint64_t entry_checksum(const struct cz_packed_model *model,
+                               const struct cz_packed_entry *entry)
+{
+    uint64_t position = entry->position, sum = 0;
+    const char *data = model->mapping.data;
+    if (!entry->is_matrix)
+        return cz_packed_piece_checksum(position, data + position, entry->size);
+    struct cz_packed matrix = matrix_of(model, entry);
+    size_t header = cz_packed_header_bytes(&matrix), bytes = cz_packed_panel_bytes(&matrix);
+    sum = cz_packed_piece_checksum(position, data + position, header);
+    position += header;
+    for (uint32_t panel = 0; panel < cz_packed_panels(&matrix); panel++, position += bytes)
+        sum += cz_packed_piece_checksum(position, data + position, bytes);
+    return sum;
+}
+
 cloze_status cz_packed_verify(const struct cz_packed_model *model, const char *path,
                               struct cloze_error *error)
 {
-    const char *data = model->mapping.data + model->header->data_position;
-    size_t left = model->mapping.size - model->header->data_position;
     uint64_t sum = 0;
-    for (uint64_t i = 0; left; i++) {
-        size_t size = cz_size_min(left, CZ_PACKED_PIECE);
-        sum += cz_packed_piece_checksum(i, data, size);
-        data += size;
-        left -= size;
-    }
+    for (uint32_t i = 0; i < model->header->entry_count; i++)
+        sum += entry_checksum(model, &model->entries[i]);
     return sum == model->header->data_checksum ? CLOZE_OK
                                                : corrupt(error, path, "its tensors are damaged");
 }

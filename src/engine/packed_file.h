@@ -23,9 +23,8 @@
 #include "kernels/packed.h"
 
 enum {
-    CZ_PACKED_FILE_VERSION = 1,
+    CZ_PACKED_FILE_VERSION = 2,
     CZ_PACKED_MAX_LAYERS = 4096,
-    CZ_PACKED_PIECE = 1 << 16, /* bytes that one step of the data checksum covers */
 };
 
 /* Vectors that come from the hyper-parameters, numbered behind the tensors' roles. */
@@ -59,7 +58,7 @@ struct cz_packed_header {
     char source_digest[CZ_SHA256_TEXT];
     uint64_t file_size;
     uint64_t data_position; /* of the first tensor; a multiple of 64 */
-    uint64_t data_checksum; /* of data_position .. file_size */
+    uint64_t data_checksum; /* of all tensors: the sum over their pieces */
     uint64_t checksum;      /* of header (this field 0) and entries */
     struct cz_packed_hyper hyper;
 };
@@ -115,13 +114,24 @@ const float *cz_packed_vector(const struct cz_packed_model *model, uint32_t role
 
 /* Checksum of header (with checksum 0) and entries, which follow one another in memory. */
 uint64_t cz_packed_header_checksum(const struct cz_packed_header *header);
-/* Checksum of piece number `index`; those of all pieces add up to data_checksum. It detects damage,
- * not forgery. */
-uint64_t cz_packed_piece_checksum(uint64_t index, const void *data, size_t size);
+/* Checksum of the piece at `position` of the file: a vector, a panel of a matrix, or all multipliers of
+ * one. Those of all pieces add up to data_checksum. It detects damage, not forgery. */
+uint64_t cz_packed_piece_checksum(uint64_t position, const void *data, size_t size);
 
-/* Writes the packed form of the model at `source` to `path`, on all cores. */
+/* Writes the packed form of the model at `source` to the cache, on all cores. */
 typedef void cz_packed_progress(void *context, uint64_t done, uint64_t total);
-cloze_status cz_packed_make(const char *source, const char *path, const char *digest,
-                            enum cz_quantize quantize, cz_packed_progress *progress, void *context, struct cloze_error *error);
+cloze_status cz_packed_make(const char *source, const char *cache_folder, const char *digest,
+                            enum cz_quantize quantize, cz_packed_progress *progress, void *context,
+                            struct cloze_error *error);
+
+/* The same in two halves, where the digest is known only later: the first converts all tensors into a
+ * temporary file, the second publishes it as the packed form with this digest, or with NULL gives it
+ * up. It frees the packing either way. */
+struct cz_packing;
+cloze_status cz_packing_begin(const char *source, const char *cache_folder,
+                              enum cz_quantize quantize, cz_packed_progress *progress,
+                              void *context, struct cz_packing **out, struct cloze_error *error);
+cloze_status cz_packing_end(struct cz_packing *packing, const char *digest,
+                            struct cloze_error *error);
 
 #endif

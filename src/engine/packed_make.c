@@ -1,12 +1,14 @@
 /*
- * packed_make.c - makes packed files: plan the layout, convert panel by panel on all cores,
- * checksum, sync, rename.
+ * packed_make.c - makes packed files: plan the layout, convert panel by panel on all cores, then the
+ * header; sync, rename.
  *
  * Work is cut into panels of 16 rows of a matrix. Each worker holds scratch memory for the codes,
- * scales and minima (or floats) of one panel. The first error stops all.
+ * scales and minima (or floats) of one panel, and a stream into the file. What is small (vectors,
+ * multipliers) is written behind the panels. The first error stops all.
  */
 #include "engine/architecture.h"
 #include "engine/packed_file.h"
+#include "engine/packed_stream.h"
 
 #include "base/size.h"
 #include "kernels/pool.h"
@@ -19,7 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,27 +32,31 @@ struct planned {
     bool converts;                  /* a matrix whose codes are not the source's */
     uint32_t interleaved_heads;     /* heads whose rows pair neighbours; 0: rows are in order */
     uint32_t first_item;            /* panels before this entry's: index into the work */
+    size_t first_multiplier;        /* of a quantised matrix's, as they stand in the file */
 };
 
-struct making {
-    const struct cz_model *model;
+struct cz_packing {
+    struct cz_model *model; /* owned */
     enum cz_quantize quantize;
+    struct cz_buffer cache_folder, temporary; /* paths */
+    int descriptor;                           /* of `temporary`, locked */
     struct cz_packed_hyper hyper;
     struct planned *plan;
     uint32_t planned;
     uint32_t items;      /* panels of all matrices */
     float *frequencies;  /* of all RoPE tables, and the layer flags: owned */
-    unsigned char *data; /* the file, mapped for writing */
+    float *multipliers;  /* of all quantised matrices, with the zeros behind each: owned */
+    size_t multiplier_count;
     size_t data_position, size;
-    uint64_t *piece_sums; /* one per worker */
-    size_t scratch_columns;
+    size_t scratch_columns, largest_panel;
+    _Atomic uint64_t checksum; /* of what has been written */
     _Atomic bool failed;
     pthread_mutex_t lock; /* guards error */
     struct cloze_error *error;
     cloze_status status;
     cz_packed_progress *progress;
     void *context;
-    _Atomic uint64_t done; /* bytes of the packed file */
+    _Atomic uint64_t done; /* items */
 };
 
 /* ---- Hyper-parameters ---- */
@@ -115,7 +120,7 @@ static bool convert_shape(enum cz_quantize quantize, uint32_t role, unsigned bit
     return true;
 }
 
-static cloze_status shape_of(const struct making *making, struct planned *planned,
+static cloze_status shape_of(const struct cz_packing *making, struct planned *planned,
                              struct cloze_error *error)
 {
     const struct cz_tensor *tensor = planned->tensor;
@@ -156,7 +161,14 @@ static cloze_status shape_of(const struct making *making, struct planned *planne
     return CLOZE_OK;
 }
 
-static struct planned *add_entry(struct making *making, uint32_t role, uint32_t layer)
+static struct cz_packed shape_of_entry(const struct cz_packed_entry *entry)
+{
+    return (struct cz_packed){NULL,         entry->rows,  entry->columns,
+                              entry->width, entry->group, entry->has_minimum != 0,
+                              entry->offset, entry->scales};
+}
+
+static struct planned *add_entry(struct cz_packing *making, uint32_t role, uint32_t layer)
 {
     struct planned *planned = &making->plan[making->planned++];
     planned->entry.role = role;
@@ -165,7 +177,7 @@ static struct planned *add_entry(struct making *making, uint32_t role, uint32_t 
     return planned;
 }
 
-static void add_vector(struct making *making, uint32_t role, const float *values, uint32_t count)
+static void add_vector(struct cz_packing *making, uint32_t role, const float *values, uint32_t count)
 {
     struct planned *planned = add_entry(making, role, 0);
     planned->values = values;
@@ -183,7 +195,7 @@ static uint32_t interleaved_heads(const struct cz_hyperparameters *hyper, uint32
     return role == CZ_ROLE_K || role == CZ_ROLE_K_BIAS ? hyper->kv_heads : 0;
 }
 
-static cloze_status add_tensor(struct making *making, uint32_t role, uint32_t layer,
+static cloze_status add_tensor(struct cz_packing *making, uint32_t role, uint32_t layer,
                                struct cloze_error *error)
 {
     const struct cz_hyperparameters *hyper = &making->model->hyper;
@@ -203,8 +215,12 @@ static cloze_status add_tensor(struct making *making, uint32_t role, uint32_t la
     cloze_status status = shape_of(making, planned, error);
     if (status)
         return status;
-    making->items += (planned->entry.rows + CZ_PANEL_ROWS - 1) / CZ_PANEL_ROWS;
-    making->scratch_columns = cz_size_max(making->scratch_columns, planned->entry.columns);
+    struct cz_packed shape = shape_of_entry(&planned->entry);
+    making->items += cz_packed_panels(&shape);
+    making->scratch_columns = cz_size_max(making->scratch_columns, shape.columns);
+    making->largest_panel = cz_size_max(making->largest_panel, cz_packed_panel_bytes(&shape));
+    planned->first_multiplier = making->multiplier_count;
+    making->multiplier_count += cz_packed_header_bytes(&shape) / sizeof(float);
     bool lookup =
         role == CZ_ROLE_EMBEDDING && cz_model_tensor(making->model, CZ_ROLE_HEAD, 0)->data;
     if (!lookup)
@@ -213,7 +229,7 @@ static cloze_status add_tensor(struct making *making, uint32_t role, uint32_t la
 }
 
 /* Frequencies of all RoPE tables and the layers' flags, in one array. */
-static cloze_status plan_vectors(struct making *making, struct cloze_error *error)
+static cloze_status plan_vectors(struct cz_packing *making, struct cloze_error *error)
 {
     const struct cz_hyperparameters *from = &making->model->hyper;
     const struct cz_tensor *factors = cz_model_tensor(making->model, CZ_ROLE_ROPE_FACTORS, 0);
@@ -246,7 +262,7 @@ static cloze_status plan_vectors(struct making *making, struct cloze_error *erro
     return CLOZE_OK;
 }
 
-static cloze_status make_plan(struct making *making, struct cloze_error *error)
+static cloze_status make_plan(struct cz_packing *making, struct cloze_error *error)
 {
     const struct cz_hyperparameters *from = &making->model->hyper;
     if (!from->layers || from->layers > CZ_PACKED_MAX_LAYERS)
@@ -287,10 +303,9 @@ static uint32_t source_row(const struct planned *planned, uint32_t row)
     return row - within + (within < half ? 2 * within : 2 * (within - half) + 1);
 }
 
-static cloze_status convert_vector(const struct making *making, const struct planned *planned,
-                                   struct cloze_error *error)
+static cloze_status convert_vector(const struct cz_packing *making, const struct planned *planned,
+                                   float *out, struct cloze_error *error)
 {
-    float *out = (float *)(void *)(making->data + planned->entry.position);
     uint32_t count = planned->entry.rows;
     if (planned->values) {
         memcpy(out, planned->values, count * sizeof *out);
@@ -343,13 +358,6 @@ static bool scratch_alloc(struct scratch *scratch, size_t columns)
     return true;
 }
 
-static struct cz_packed shape_of_entry(const struct cz_packed_entry *entry)
-{
-    return (struct cz_packed){NULL,         entry->rows,  entry->columns,
-                              entry->width, entry->group, entry->has_minimum != 0,
-                              entry->offset, entry->scales};
-}
-
 /* Rows as their source stores them: as many as `rows` lists, one after the other. */
 static cloze_status pack_source_groups(const struct cz_packed *shape, enum cz_dtype dtype,
                                        const void *const *rows, uint32_t count,
@@ -370,20 +378,16 @@ static cloze_status pack_source_groups(const struct cz_packed *shape, enum cz_dt
     return cz_pack_groups(shape, out, count, &panel, error);
 }
 
-static cloze_status convert_panel(const struct making *making, const struct planned *planned,
-                                  uint32_t panel, const struct scratch *scratch,
+static cloze_status convert_panel(const struct cz_packing *making, const struct planned *planned,
+                                  uint32_t panel, const struct scratch *scratch, void *out,
                                   struct cloze_error *error)
 {
     const struct cz_tensor *tensor = planned->tensor;
-    const struct cz_packed_entry *entry = &planned->entry;
     const struct cz_dtype_info *info = cz_dtype_info(tensor->dtype);
-    struct cz_packed shape = shape_of_entry(entry);
-    unsigned char *matrix = making->data + entry->position;
-    unsigned char *out =
-        matrix + cz_packed_header_bytes(&shape) + panel * cz_packed_panel_bytes(&shape);
-    size_t columns = entry->columns, row_bytes = columns / info->block_elements * info->block_bytes;
+    struct cz_packed shape = shape_of_entry(&planned->entry);
+    size_t columns = shape.columns, row_bytes = columns / info->block_elements * info->block_bytes;
     uint32_t first = panel * CZ_PANEL_ROWS;
-    uint32_t rows = (uint32_t)cz_size_min(entry->rows - first, CZ_PANEL_ROWS);
+    uint32_t rows = (uint32_t)cz_size_min(shape.rows - first, CZ_PANEL_ROWS);
     const void *row[CZ_PANEL_ROWS];
     for (uint32_t i = 0; i < rows; i++)
         row[i] = (const char *)tensor->data + source_row(planned, first + i) * row_bytes;
@@ -399,7 +403,7 @@ static cloze_status convert_panel(const struct making *making, const struct plan
         status = cz_pack_floats(&shape, out, rows, scratch->values, &multiplier, error);
     }
     if (shape.width != CZ_WIDTH_BF16)
-        memcpy(matrix + panel * sizeof multiplier, &multiplier, sizeof multiplier);
+        making->multipliers[planned->first_multiplier + panel] = multiplier;
     if (status)
         cz_error_at(error, tensor->name);
     return status;
@@ -407,7 +411,7 @@ static cloze_status convert_panel(const struct making *making, const struct plan
 
 /* ---- The workers ---- */
 
-static void report(struct making *making, cloze_status status, const struct cloze_error *error)
+static void report(struct cz_packing *making, cloze_status status, const struct cloze_error *error)
 {
     pthread_mutex_lock(&making->lock);
     if (!making->failed) {
@@ -419,7 +423,7 @@ static void report(struct making *making, cloze_status status, const struct cloz
     pthread_mutex_unlock(&making->lock);
 }
 
-static const struct planned *planned_at(const struct making *making, uint32_t item)
+static const struct planned *planned_at(const struct cz_packing *making, uint32_t item)
 {
     uint32_t low = 0, high = making->planned;
     while (high - low > 1) {
@@ -432,165 +436,266 @@ static const struct planned *planned_at(const struct making *making, uint32_t it
     return &making->plan[low];
 }
 
-static void convert_range(struct making *making, const struct scratch *scratch,
-                          struct cz_range range)
+static cloze_status convert_item(struct cz_packing *making, const struct scratch *scratch,
+                                 uint32_t item, bool follows, struct cz_packed_stream *stream,
+                                 struct cloze_error *error)
 {
-    for (uint32_t item = range.first; item < range.end && !making->failed; item++) {
-        struct cloze_error error = {0};
-        const struct planned *planned = planned_at(making, item);
-        cloze_status status =
-            convert_panel(making, planned, item - planned->first_item, scratch, &error);
-        if (status)
-            report(making, status, &error);
+    const struct planned *planned = planned_at(making, item);
+    struct cz_packed shape = shape_of_entry(&planned->entry);
+    uint32_t panel = item - planned->first_item;
+    size_t bytes = cz_packed_panel_bytes(&shape);
+    uint64_t position = planned->entry.position + cz_packed_header_bytes(&shape) + panel * bytes;
+    unsigned char *out;
+    cloze_status status = cz_packed_stream_place(stream, position, follows, &out, error);
+    if (!status)
+        status = convert_panel(making, planned, panel, scratch, out, error);
+    if (!status) {
+        making->checksum += cz_packed_piece_checksum(position, out, bytes);
+        status = cz_packed_stream_advance(stream, bytes, error);
     }
+    return status;
 }
 
-static void convert_task(void *context, struct cz_worker *worker)
+static cloze_status convert_items(struct cz_packing *making, struct cz_worker *worker,
+                                  const struct scratch *scratch, struct cz_packed_stream *stream,
+                                  struct cloze_error *error)
 {
     enum { GRAIN = 16 };
-    struct making *making = context;
-    struct scratch scratch = {0};
-    struct cloze_error error = {0};
-    if (!scratch_alloc(&scratch, making->scratch_columns)) {
-        cloze_status status = cz_fail_memory(&error, "packing");
-        report(making, status, &error);
-    }
+    cloze_status status = CLOZE_OK;
+    uint32_t next = 0; /* behind the last one */
     for (struct cz_range range; cz_worker_take(worker, making->items, GRAIN, &range);) {
-        convert_range(making, &scratch, range);
+        for (uint32_t item = range.first; item < range.end && !status && !making->failed; item++) {
+            status = convert_item(making, scratch, item, item == next && item, stream, error);
+            next = item + 1;
+        }
         making->done += range.end - range.first;
         if (making->progress && worker->index == 0)
             making->progress(making->context, making->done, making->items);
     }
-    free(scratch.memory);
-    cz_worker_barrier(worker);
-    if (making->progress && worker->index == 0)
-        making->progress(making->context, making->done, making->items);
-    size_t bytes = making->size - making->data_position;
-    uint32_t pieces = (uint32_t)((bytes + CZ_PACKED_PIECE - 1) / CZ_PACKED_PIECE);
-    for (struct cz_range range; cz_worker_take(worker, pieces, GRAIN, &range);)
-        for (uint64_t i = range.first; i < range.end; i++)
-            making->piece_sums[worker->index] += cz_packed_piece_checksum(
-                i, making->data + making->data_position + i * CZ_PACKED_PIECE,
-                cz_size_min(CZ_PACKED_PIECE, bytes - i * CZ_PACKED_PIECE));
+    return status;
 }
 
-static cloze_status convert(struct making *making, struct cloze_error *error)
+static void convert_task(void *context, struct cz_worker *worker)
+{
+    struct cz_packing *making = context;
+    struct scratch scratch = {0};
+    struct cz_packed_stream stream = {0};
+    struct cloze_error error = {0};
+    cloze_status status = CLOZE_OK;
+    if (!scratch_alloc(&scratch, making->scratch_columns))
+        status = cz_fail_memory(&error, "packing");
+    if (!status)
+        status = cz_packed_stream_open(&stream, making->descriptor, making->temporary.data,
+                                       making->largest_panel, &error);
+    if (status) /* others stop; what is taken here does nothing */
+        report(making, status, &error);
+    status = convert_items(making, worker, &scratch, &stream, &error);
+    cloze_status end = cz_packed_stream_close(&stream, !status && !making->failed,
+                                              status ? NULL : &error);
+    if (status || end)
+        report(making, status ? status : end, &error);
+    free(scratch.memory);
+}
+
+static cloze_status convert_matrices(struct cz_packing *making, struct cloze_error *error)
 {
     struct cz_pool *pool = NULL;
     cloze_status status = cz_pool_create(0, &pool, error);
     if (status)
         return status;
-    for (uint32_t i = 0; i < making->planned && !status; i++) {
-        if (!making->plan[i].entry.is_matrix)
-            status = convert_vector(making, &making->plan[i], error);
-    }
-    making->piece_sums = calloc(cz_pool_threads(pool), sizeof *making->piece_sums);
-    if (!status && !making->piece_sums)
-        status = cz_fail_memory(error, "packing");
-    if (!status) {
-        making->error = error;
-        pthread_mutex_init(&making->lock, NULL);
-        cz_pool_run(pool, convert_task, making);
-        pthread_mutex_destroy(&making->lock);
-        status = making->failed ? making->status : CLOZE_OK;
-    }
-    uint64_t sum = 0;
-    for (uint32_t i = 0; !status && i < cz_pool_threads(pool); i++)
-        sum += making->piece_sums[i];
-    ((struct cz_packed_header *)(void *)making->data)->data_checksum = sum;
+    making->error = error;
+    pthread_mutex_init(&making->lock, NULL);
+    cz_pool_run(pool, convert_task, making);
+    pthread_mutex_destroy(&making->lock);
+    making->error = NULL;
     cz_pool_free(pool);
+    return making->failed ? making->status : CLOZE_OK;
+}
+
+/* ---- What lies between the panels ---- */
+
+static cloze_status write_at(const struct cz_packing *making, uint64_t position, const void *data,
+                             size_t size, struct cloze_error *error)
+{
+    return cz_file_write_at(making->descriptor, cz_slice_of(data, size), position,
+                            making->temporary.data, error);
+}
+
+static cloze_status write_vector(struct cz_packing *making, const struct planned *planned,
+                                 struct cloze_error *error)
+{
+    const struct cz_packed_entry *entry = &planned->entry;
+    float *values = malloc(entry->size);
+    cloze_status status = values ? convert_vector(making, planned, values, error)
+                                 : cz_fail_memory(error, "packing");
+    if (!status) {
+        making->checksum += cz_packed_piece_checksum(entry->position, values, entry->size);
+        status = write_at(making, entry->position, values, entry->size, error);
+    }
+    free(values);
     return status;
 }
 
-/* ---- The file ---- */
-
-static void write_header(struct making *making, const char *digest)
+static cloze_status write_multipliers(struct cz_packing *making, const struct planned *planned,
+                                      struct cloze_error *error)
 {
-    struct cz_packed_header *header = (void *)making->data;
+    const struct cz_packed_entry *entry = &planned->entry;
+    struct cz_packed shape = shape_of_entry(entry);
+    const float *multipliers = making->multipliers + planned->first_multiplier;
+    size_t bytes = cz_packed_header_bytes(&shape);
+    making->checksum += cz_packed_piece_checksum(entry->position, multipliers, bytes);
+    return write_at(making, entry->position, multipliers, bytes, error);
+}
+
+static cloze_status write_header(struct cz_packing *making, const char *digest,
+                                 struct cloze_error *error)
+{
+    size_t bytes =
+        sizeof(struct cz_packed_header) + making->planned * sizeof(struct cz_packed_entry);
+    struct cz_packed_header *header = calloc(1, bytes);
+    if (!header)
+        return cz_fail_memory(error, "packing");
     memcpy(header->magic, CZ_PACKED_MAGIC, sizeof header->magic);
     memcpy(header->source_digest, digest, sizeof header->source_digest);
     header->layout = cz_packed_layout();
     header->entry_count = making->planned;
     header->file_size = making->size;
     header->data_position = making->data_position;
+    header->data_checksum = making->checksum;
     header->hyper = making->hyper;
     struct cz_packed_entry *entries = (void *)(header + 1);
     for (uint32_t i = 0; i < making->planned; i++)
         entries[i] = making->plan[i].entry;
     header->checksum = cz_packed_header_checksum(header);
-}
-
-static cloze_status write_file(struct making *making, int descriptor, const char *path,
-                               const char *digest, struct cloze_error *error)
-{
-    /* Reserved and not only sized: a full disk is an error here, not a SIGBUS in the mapping. */
-    errno = posix_fallocate(descriptor, 0, (off_t)making->size);
-    if (errno)
-        return cz_fail_errno(error, path, "reserve the space of");
-    void *data = cz_file_map_open(descriptor, making->size, PROT_READ | PROT_WRITE, MAP_SHARED);
-    if (data == MAP_FAILED)
-        return cz_fail_errno(error, path, "map the file");
-    making->data = data;
-    cloze_status status = convert(making, error);
-    if (!status)
-        write_header(making, digest);
-    munmap(data, making->size);
-    if (!status && (fchmod(descriptor, 0644) != 0 || fsync(descriptor) != 0))
-        status = cz_fail_errno(error, path, "sync the file");
+    cloze_status status = write_at(making, 0, header, bytes, error);
+    free(header);
     return status;
 }
 
-static cloze_status publish(struct making *making, const char *path, const char *digest,
-                            struct cloze_error *error)
+/* ---- The file ---- */
+
+static cloze_status write_tensors(struct cz_packing *making, struct cloze_error *error)
 {
-    struct cz_buffer folder = {0}, temporary = {0};
-    cz_buffer_append(&folder, path, (size_t)(cz_path_name(path) - path));
-    cz_buffer_printf(&temporary, "%s.XXXXXX", path);
-    cloze_status status = cz_buffer_status(&temporary, path, error);
+    cloze_status status = CLOZE_OK;
+    making->multipliers = calloc(making->multiplier_count + 1, sizeof *making->multipliers);
+    if (!making->multipliers)
+        return cz_fail_memory(error, "packing");
+    /* Reserved: a full disk shows here, and the parts that are written in turn lie side by side. */
+    errno = posix_fallocate(making->descriptor, 0, (off_t)making->size);
+    if (errno)
+        return cz_fail_errno(error, making->temporary.data, "reserve the space of");
+    status = convert_matrices(making, error);
+    for (uint32_t i = 0; i < making->planned && !status; i++)
+        status = making->plan[i].entry.is_matrix
+                     ? write_multipliers(making, &making->plan[i], error)
+                     : write_vector(making, &making->plan[i], error);
+    return status;
+}
+
+static cloze_status create_file(struct cz_packing *making, struct cloze_error *error)
+{
+    struct cz_buffer folder = {0};
+    cloze_status status = cz_path_join(&folder, making->cache_folder.data, "packed")
+                              ? cz_file_make_folders(folder.data, error)
+                              : cz_fail_memory(error, "a path");
+    cz_buffer_printf(&making->temporary, "%s/making.XXXXXX", cz_buffer_text(&folder));
     if (!status)
-        status = cz_buffer_status(&folder, path, error);
-    if (!status)
-        status = cz_file_make_folders(folder.data, error);
-    int descriptor = status ? -1 : mkostemp(temporary.data, O_CLOEXEC);
-    if (!status && descriptor < 0)
-        status = cz_fail_errno(error, path, "create a temporary file beside");
+        status = cz_buffer_status(&making->temporary, "a path", error);
     if (!status) {
-        flock(descriptor, LOCK_EX | LOCK_NB); /* says to `models gc` that its maker lives */
-        status = write_file(making, descriptor, path, digest, error);
-        if (!status && rename(temporary.data, path) != 0)
-            status = cz_fail_errno(error, path, "publish the file");
-        if (status)
-            unlink(temporary.data);
+        making->descriptor = mkostemp(making->temporary.data, O_CLOEXEC);
+        if (making->descriptor < 0)
+            status = cz_fail_errno(error, folder.data, "create a file in");
         else
-            status = cz_file_fsync_folder(folder.data, error);
-        close(descriptor);
+            flock(making->descriptor, LOCK_EX | LOCK_NB); /* tells `models gc` that its maker lives */
     }
     cz_buffer_free(&folder);
-    cz_buffer_free(&temporary);
     return status;
 }
 
-cloze_status cz_packed_make(const char *source, const char *path, const char *digest,
+static void packing_free(struct cz_packing *making)
+{
+    if (making->descriptor >= 0) {
+        unlink(making->temporary.data); /* gone already where it was published */
+        close(making->descriptor);
+    }
+    cz_buffer_free(&making->temporary);
+    cz_buffer_free(&making->cache_folder);
+    free(making->plan);
+    free(making->frequencies);
+    free(making->multipliers);
+    cz_model_close(making->model);
+    free(making);
+}
+
+cloze_status cz_packing_begin(const char *source, const char *cache_folder,
+                              enum cz_quantize quantize, cz_packed_progress *progress,
+                              void *context, struct cz_packing **out, struct cloze_error *error)
+{
+    const struct cz_architecture *architecture;
+    struct cz_packing *making = calloc(1, sizeof *making);
+    *out = NULL;
+    if (!making)
+        return cz_fail_memory(error, "packing");
+    making->descriptor = -1;
+    making->quantize = quantize;
+    making->progress = progress;
+    making->context = context;
+    cz_buffer_append_text(&making->cache_folder, cache_folder);
+    cloze_status status = cz_buffer_status(&making->cache_folder, "a path", error);
+    if (!status)
+        status = cz_model_open(source, &making->model, error);
+    if (!status)
+        status = cz_architecture_of(making->model->hyper.architecture, &architecture, error);
+    if (!status)
+        status = cz_architecture_check(architecture, making->model, error);
+    if (!status)
+        status = make_plan(making, error);
+    if (!status)
+        status = create_file(making, error);
+    if (!status)
+        status = write_tensors(making, error);
+    if (status)
+        packing_free(making);
+    else
+        *out = making;
+    return status;
+}
+
+static cloze_status publish(struct cz_packing *making, const char *digest,
+                            struct cloze_error *error)
+{
+    struct cz_buffer path = {0}, folder = {0};
+    cloze_status status = CLOZE_OK;
+    if (!cz_packed_path(&path, making->cache_folder.data, digest) ||
+        !cz_path_join(&folder, making->cache_folder.data, "packed"))
+        status = cz_fail_memory(error, "a path");
+    if (!status)
+        status = write_header(making, digest, error);
+    if (!status && (fchmod(making->descriptor, 0644) != 0 || fsync(making->descriptor) != 0))
+        status = cz_fail_errno(error, making->temporary.data, "sync the file");
+    if (!status && rename(making->temporary.data, path.data) != 0)
+        status = cz_fail_errno(error, path.data, "publish the file");
+    if (!status)
+        status = cz_file_fsync_folder(folder.data, error);
+    cz_buffer_free(&path);
+    cz_buffer_free(&folder);
+    return status;
+}
+
+cloze_status cz_packing_end(struct cz_packing *making, const char *digest,
+                            struct cloze_error *error)
+{
+    cloze_status status = digest ? publish(making, digest, error) : CLOZE_OK;
+    packing_free(making);
+    return status;
+}
+
+cloze_status cz_packed_make(const char *source, const char *cache_folder, const char *digest,
                             enum cz_quantize quantize, cz_packed_progress *progress, void *context,
                             struct cloze_error *error)
 {
-    struct making making = {.quantize = quantize, .progress = progress, .context = context};
-    struct cz_model *model = NULL;
-    const struct cz_architecture *architecture;
-    cloze_status status = cz_model_open(source, &model, error);
-    if (status)
-        return status;
-    making.model = model;
-    status = cz_architecture_of(model->hyper.architecture, &architecture, error);
-    if (!status)
-        status = cz_architecture_check(architecture, model, error);
-    if (!status)
-        status = make_plan(&making, error);
-    if (!status)
-        status = publish(&making, path, digest, error);
-    free(making.plan);
-    free(making.frequencies);
-    free(making.piece_sums);
-    cz_model_close(model);
-    return status;
+    struct cz_packing *packing;
+    cloze_status status =
+        cz_packing_begin(source, cache_folder, quantize, progress, context, &packing, error);
+    return status ? status : cz_packing_end(packing, digest, error);
 }
