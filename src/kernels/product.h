@@ -40,6 +40,7 @@ enum {
     BFLOAT_BLOCKS = 9,   /* the same, bf16 */
     BLOCK_STEPS = 8,
     BESIDE = 4, /* panels that one activation row meets at a time; PANELS where fewer are left */
+    MOST_COLUMNS = 2 * CZ_INT8_TILE, /* activation rows that a panel meets at a time, see few.h */
     PREFETCH_BYTES = 2048,
 };
 
@@ -197,12 +198,26 @@ INLINE void begin_span(struct shape shape, uint32_t panels, size_t b, const unsi
     }
 }
 
-/* Some panels side by side, each a stream of memory, and a tile of activation rows; constants. */
+/* Some panels side by side, each a stream of memory, and the activation rows ("columns") of one or
+ * two tiles; constants. */
 struct extent {
     uint32_t panels, columns;
 };
 
-typedef fvec extent_vectors[CZ_INT8_TILE][BESIDE]; /* of each column and panel */
+typedef fvec extent_vectors[MOST_COLUMNS][BESIDE]; /* of each column and panel */
+
+/* Which tile column `c` is in, how many it has, and which of them c is. */
+struct place_in_tile {
+    uint32_t tile, rows, row;
+};
+
+INLINE struct place_in_tile place_of(struct extent extent, uint32_t c)
+{
+    if (c >= CZ_INT8_TILE)
+        return (struct place_in_tile){1, extent.columns - CZ_INT8_TILE, c - CZ_INT8_TILE};
+    return (struct place_in_tile){0, extent.columns < CZ_INT8_TILE ? extent.columns : CZ_INT8_TILE,
+                                  c};
+}
 
 /* The exact dot products of half a block. */
 INLINE void half_block(struct shape shape, struct extent extent, const struct parts *parts,
@@ -210,13 +225,16 @@ INLINE void half_block(struct shape shape, struct extent extent, const struct pa
                        extent_vectors products)
 {
     bool wide = is_wide(shape.width);
-    ivec dot[CZ_INT8_TILE][BESIDE];
+    ivec dot[MOST_COLUMNS][BESIDE];
     UNROLL for (uint32_t c = 0; c < extent.columns; c++)
+    {
+        struct place_in_tile at = place_of(extent, c);
+        ivec start = ivec_set(0);
+        if (wide || !shape.has_minimum)
+            start = ivec_set(start_factor(wide, offset) * x[at.tile].sums[half * at.rows + at.row]);
         UNROLL for (uint32_t p = 0; p < extent.panels; p++)
-            dot[c][p] = wide || !shape.has_minimum
-                            ? ivec_set(start_factor(wide, offset) *
-                                       x->sums[half * extent.columns + c])
-                            : ivec_set(0);
+            dot[c][p] = start;
+    }
     UNROLL for (uint32_t s = half * 4; s < half * 4 + 4; s++)
     {
         ivec codes[BESIDE];
@@ -224,7 +242,8 @@ INLINE void half_block(struct shape shape, struct extent extent, const struct pa
             codes[p] = unpack(shape.width, parts[p].codes, (int)s);
         UNROLL for (uint32_t c = 0; c < extent.columns; c++)
         {
-            ivec four = broadcast4(x->codes + (size_t)(s * extent.columns + c) * 4);
+            struct place_in_tile at = place_of(extent, c);
+            ivec four = broadcast4(x[at.tile].codes + (size_t)(s * at.rows + at.row) * 4);
             UNROLL for (uint32_t p = 0; p < extent.panels; p++)
                 dot[c][p] = ivec_dot4(dot[c][p], codes[p], four, wide);
         }
@@ -234,26 +253,27 @@ INLINE void half_block(struct shape shape, struct extent extent, const struct pa
             products[c][p] = to_float(dot[c][p]);
 }
 
-/* sum + one block of one vector of rows and activation row `c` of `columns`; the halves' dot products
- * are `low` and `high`. */
-INLINE fvec add_block(struct shape shape, struct parts parts, const struct cz_tile_block *x,
-                      uint32_t columns, uint32_t c, fvec low, fvec high, fvec sum)
+/* sum + one block of one vector of rows and column `c`; the halves' dot products are `low`, `high`. */
+INLINE fvec add_block(struct shape shape, struct extent extent, struct parts parts,
+                      const struct cz_tile_block *tiles, uint32_t c, fvec low, fvec high, fvec sum)
 {
-    low = fvec_set(x->scales[c]) * low;
+    struct place_in_tile at = place_of(extent, c);
+    const struct cz_tile_block *x = &tiles[at.tile];
+    low = fvec_set(x->scales[at.row]) * low;
     if (shape.groups == 1) {
-        fvec both = fvec_fma(fvec_set(x->scales[columns + c]), high, low);
+        fvec both = fvec_fma(fvec_set(x->scales[at.rows + at.row]), high, low);
         sum = fvec_fma(scales_of(shape, parts, 0), both, sum);
         if (shape.has_minimum)
-            sum = fvec_fma(minima_of(shape, parts, 0), fvec_set(x->pairs[c]), sum);
+            sum = fvec_fma(minima_of(shape, parts, 0), fvec_set(x->pairs[at.row]), sum);
         return sum;
     }
-    high = fvec_set(x->scales[columns + c]) * high;
+    high = fvec_set(x->scales[at.rows + at.row]) * high;
     UNROLL for (size_t half = 0; half < 2; half++)
     {
         sum = fvec_fma(scales_of(shape, parts, half), half ? high : low, sum);
         if (shape.has_minimum)
             sum = fvec_fma(minima_of(shape, parts, half),
-                           fvec_set(x->totals[half * columns + c]), sum);
+                           fvec_set(x->totals[half * at.rows + at.row]), sum);
     }
     return sum;
 }
@@ -300,7 +320,7 @@ INLINE void panels_product(struct shape shape, int count, const struct cz_packed
             half_block(shape, extent, parts, weights->offset, &x, 1, high);
             UNROLL for (int p = 0; p < count; p++)
                 sums[p][v] =
-                    add_block(shape, parts[p], &x, 1, 0, low[0][p], high[0][p], sums[p][v]);
+                    add_block(shape, extent, parts[p], &x, 0, low[0][p], high[0][p], sums[p][v]);
         }
         UNROLL for (int p = 0; p < count; p++)
             block[p] += block_bytes;
@@ -766,13 +786,18 @@ struct shape_functions {
             panels_product(shape, PANELS, weights, streams, activations, sums);                    \
     }                                                                                              \
     static void few_##name(uint32_t columns, const struct cz_packed *weights,                      \
-                           const unsigned char *const *panels, void *activations, few_sums sums)   \
+                           const unsigned char *const *panels, unsigned char *activations,         \
+                           few_sums out)                                                           \
     {                                                                                              \
         struct shape shape = {width, CZ_BLOCK_COLUMNS / (group), has_minimum, scales};             \
         FEW_CASE(1)                                                                                \
         FEW_CASE(2)                                                                                \
         FEW_CASE(3)                                                                                \
         FEW_CASE(4)                                                                                \
+        FEW_CASE(5)                                                                                \
+        FEW_CASE(6)                                                                                \
+        FEW_CASE(7)                                                                                \
+        FEW_CASE(8)                                                                                \
     }                                                                                              \
     static void unpack_##name(const unsigned char *block, uint32_t blocks, uint32_t p,             \
                               struct strip *strip)                                                 \
