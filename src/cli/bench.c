@@ -303,7 +303,7 @@ static cloze_status bench_backend(struct bench *bench, bool json_only, struct cl
 struct answers {
     struct cz_generation *generations[256];
     struct cz_usage total;
-    uint64_t bytes, passes;
+    uint64_t bytes, passes, step_ns, constraint_ns;
     double seconds;
 };
 
@@ -311,6 +311,9 @@ struct answers {
 struct comparison {
     double free_speed[MOST_REPETITIONS];
     double tokens[MOST_REPETITIONS], bytes[MOST_REPETITIONS]; /* with the schema over without */
+    /* Of the engine's thread outside the passes, for each sampled token; and that over the time that
+     * a token of free text takes. */
+    double constraint_us[MOST_REPETITIONS], constraint_share[MOST_REPETITIONS];
 };
 
 static cloze_status answer_together(const struct bench *bench, struct cz_engine *engine,
@@ -339,6 +342,8 @@ static cloze_status answer_together(const struct bench *bench, struct cz_engine 
     answers->seconds = (double)(cz_clock_ns() - start) / 1e9;
     cz_engine_stats(engine, &after);
     answers->passes = after.steps - before.steps;
+    answers->step_ns = after.step_ns - before.step_ns;
+    answers->constraint_ns = after.constraint_ns - before.constraint_ns;
     for (uint32_t i = 0; i < bench->batch; i++) {
         cz_generation_close(answers->generations[i]);
         answers->generations[i] = NULL;
@@ -365,9 +370,45 @@ static void write_engine_report(struct bench *bench, const struct answers *last,
                  median(comparison->free_speed, bench->repetitions, &spread));
     write_number(&writer, "token_ratio", median(comparison->tokens, bench->repetitions, &spread));
     write_number(&writer, "byte_ratio", median(comparison->bytes, bench->repetitions, &spread));
+    write_number(&writer, "constraint_us",
+                 median(comparison->constraint_us, bench->repetitions, &spread));
+    write_number(&writer, "constraint_share",
+                 median(comparison->constraint_share, bench->repetitions, &spread));
     write_number(&writer, "rss_mb", peak_rss_mb());
     write_number(&writer, "ready_ms", bench->ready_ms);
     cz_json_end_object(&writer);
+}
+
+static void print_comparison(struct bench *bench, const struct answers *last,
+                             struct comparison *comparison)
+{
+    double spread;
+    printf("answers, %u at once: %8.1f tokens/s, %.2f x the tokens and %.2f x the bytes of free text\n",
+           bench->batch, median(bench->decode, bench->repetitions, &spread),
+           median(comparison->tokens, bench->repetitions, &spread),
+           median(comparison->bytes, bench->repetitions, &spread));
+    printf("each: %.1f tokens, %.1f of them sampled, in %.1f passes\n",
+           (double)last->total.completion_tokens / bench->batch,
+           (double)last->total.sampled_tokens / bench->batch, (double)bench->passes);
+    printf("constraint: %.1f us for each sampled token, %.2f %% of a token of free text\n",
+           median(comparison->constraint_us, bench->repetitions, &spread),
+           100 * median(comparison->constraint_share, bench->repetitions, &spread));
+}
+
+/* What a round of answers tells, `free_answers` being free text of as many tokens. */
+static void compare(struct comparison *comparison, uint32_t round, const struct answers *answers,
+                    const struct answers *free_answers)
+{
+    double speed = answers->total.completion_tokens / answers->seconds;
+    double free_speed = free_answers->total.completion_tokens / free_answers->seconds;
+    double us = (double)answers->constraint_ns / answers->total.sampled_tokens / 1e3;
+    comparison->free_speed[round] = free_speed;
+    comparison->tokens[round] = speed / free_speed;
+    comparison->bytes[round] = (double)answers->bytes / answers->seconds /
+                               ((double)free_answers->bytes / free_answers->seconds);
+    comparison->constraint_us[round] = us;
+    comparison->constraint_share[round] =
+        us * 1e3 / ((double)free_answers->step_ns / free_answers->total.completion_tokens);
 }
 
 static cloze_status measure_engine(struct bench *bench, struct cz_engine *engine,
@@ -386,16 +427,14 @@ static cloze_status measure_engine(struct bench *bench, struct cz_engine *engine
         if (!status)
             status = answer_together(bench, engine, &free_request, &free_answers, error);
         bench->decode[i] = answers->total.completion_tokens / answers->seconds;
-        comparison->free_speed[i] = free_answers.total.completion_tokens / free_answers.seconds;
-        comparison->tokens[i] = bench->decode[i] / comparison->free_speed[i];
-        comparison->bytes[i] = (double)answers->bytes / answers->seconds /
-                               ((double)free_answers.bytes / free_answers.seconds);
+        compare(comparison, i, answers, &free_answers);
     }
     bench->passes = answers->passes;
     return status;
 }
 
-static cloze_status bench_engine(struct bench *bench, const char *schema, struct cloze_error *error)
+static cloze_status bench_engine(struct bench *bench, const char *schema, bool json_only,
+                                 struct cloze_error *error)
 {
     struct cz_engine *engine = NULL;
     static struct answers answers;
@@ -417,6 +456,8 @@ static cloze_status bench_engine(struct bench *bench, const char *schema, struct
         status = measure_engine(bench, engine, &request, &answers, &comparison, error);
     }
     if (!status) {
+        if (!json_only)
+            print_comparison(bench, &answers, &comparison);
         write_engine_report(bench, &answers, &comparison, &line);
         status = cz_buffer_status(&line, "report", error);
     }
@@ -454,11 +495,12 @@ static cloze_status run_model(struct cz_arguments *arguments, struct cloze_error
     bench->repetitions = (uint32_t)cz_flag_integer(arguments, "repetitions");
     bench->threads = (uint32_t)cz_flag_integer(arguments, "threads");
     const char *schema = cz_flag_text(arguments, "schema");
+    bool json_only = cz_flag_given(arguments, "json");
     cloze_status status =
         cz_model_source_open(cz_argument(arguments, "MODEL"), &bench->source, error);
     if (!status)
-        status = schema ? bench_engine(bench, schema, error)
-                        : bench_backend(bench, cz_flag_given(arguments, "json"), error);
+        status = schema ? bench_engine(bench, schema, json_only, error)
+                        : bench_backend(bench, json_only, error);
     free_bench(bench);
     return status;
 }

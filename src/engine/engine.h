@@ -70,6 +70,8 @@ struct cz_engine_stats {
     uint64_t prompt_tokens, cached_tokens;      /* cached: found in the KV cache */
     uint64_t completion_tokens, sampled_tokens; /* sampled: not forced */
     uint64_t steps, rows;                       /* forward passes and their rows */
+    uint64_t step_ns, constraint_ns; /* of the engine's thread: in those, and in masks, acceptance and
+                                        forced runs between them */
     uint64_t requests, preemptions;
     uint32_t running, waiting;
     uint32_t kv_blocks, kv_blocks_used; /* used: by running requests */

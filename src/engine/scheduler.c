@@ -40,6 +40,8 @@ static void copy_stats(struct cz_scheduler *scheduler)
     stats->steps = scheduler->steps;
     stats->rows = scheduler->rows_run;
     stats->preemptions = scheduler->preemptions;
+    stats->step_ns = scheduler->step_ns;
+    stats->constraint_ns = scheduler->constraint_ns;
     stats->running = scheduler->running_count;
     stats->waiting = scheduler->waiting_count;
     stats->kv_blocks_used = scheduler->cache.used;

@@ -42,6 +42,7 @@ struct cz_scheduler {
 
     uint64_t prompt_tokens, cached_tokens, completion_tokens, sampled_tokens;
     uint64_t steps, rows_run, preemptions;
+    uint64_t step_ns, constraint_ns;
 };
 
 /* One forward pass over the running sequences, of which there is at least one. */

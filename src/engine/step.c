@@ -178,9 +178,18 @@ static bool wants_raw(const struct cz_sequence *sequence)
     return sequence->logprobs && sequence->sampling->logprobs_are_raw;
 }
 
+/* What the constraint took of the engine's thread, from `start` on. */
+static void count_constraint(struct cz_scheduler *scheduler, const struct cz_sequence *sequence,
+                             uint64_t start)
+{
+    if (sequence->matcher)
+        scheduler->constraint_ns += cz_clock_ns() - start;
+}
+
 void cz_sequence_force(struct cz_scheduler *scheduler, struct cz_sequence *sequence)
 {
     uint32_t id;
+    uint64_t start = cz_clock_ns();
     while (sequence->matcher && sequence->state != CZ_SEQUENCE_FINISHED &&
            next_certain(scheduler, sequence, &id)) {
         if (wants_raw(sequence)) { /* one by one: each row's logits are needed */
@@ -191,6 +200,7 @@ void cz_sequence_force(struct cz_scheduler *scheduler, struct cz_sequence *seque
         }
         append_forced(scheduler, sequence, id);
     }
+    count_constraint(scheduler, sequence, start);
 }
 
 /* ---- The plan ---- */
@@ -298,8 +308,10 @@ static void add_rows(struct cz_scheduler *scheduler, struct cz_sequence *sequenc
         return;
     sequence->asked = 0;
     cz_ask_logits(scheduler, sequence, sequence->mask);
+    uint64_t start = cz_clock_ns();
     if (!wants_raw(sequence))
         cz_sequence_draft(scheduler, sequence, index);
+    count_constraint(scheduler, sequence, start);
 }
 
 static uint32_t plan(struct cz_scheduler *scheduler)
@@ -386,7 +398,9 @@ static void sample(struct cz_scheduler *scheduler, struct cz_sequence *sequence,
         return;
     }
     count_sampled(scheduler, sequence);
+    uint64_t start = cz_clock_ns();
     append(scheduler, sequence, id);
+    count_constraint(scheduler, sequence, start);
     cz_sequence_force(scheduler, sequence);
 }
 
@@ -452,7 +466,9 @@ void cz_scheduler_step(struct cz_scheduler *scheduler)
         fail_all(scheduler, &error);
         return;
     }
-    measure(scheduler, (double)(cz_clock_ns() - start));
+    uint64_t took = cz_clock_ns() - start;
+    measure(scheduler, (double)took);
+    scheduler->step_ns += took;
     scheduler->steps++;
     scheduler->rows_run += step.row_count;
     for (uint32_t i = 0; i < scheduler->running_count; i++) {
