@@ -293,23 +293,25 @@ INLINE void panels_product(struct shape shape, int count, const struct cz_packed
     struct extent extent = {(uint32_t)count, 1};
     uint32_t blocks = cz_packed_blocks(weights);
     size_t block_bytes = block_bytes_of(shape), distance = PREFETCH_BYTES / block_bytes;
-    const unsigned char *block[BESIDE], *span[BESIDE], *ahead[BESIDE];
-    UNROLL for (int p = 0; p < count; p++) {
+    const unsigned char *block[BESIDE], *span[BESIDE];
+    ptrdiff_t ahead[BESIDE]; /* from a panel's block to the one that is prefetched beside it */
+    fvec sum[BESIDE][PANEL_VECTORS];
+    UNROLL for (int p = 0; p < count; p++)
+    {
         block[p] = span[p] = streams->panels[p];
-        ahead[p] = block[p] + distance * block_bytes;
+        ahead[p] = (ptrdiff_t)(distance * block_bytes);
+        UNROLL for (uint32_t v = 0; v < PANEL_VECTORS; v++)
+            sum[p][v] = fvec_set(0.0f);
     }
     for (size_t b = 0; b < blocks; b++) {
         struct cz_tile_block x = cz_tile_block(activations, 1, b);
         begin_span(shape, (uint32_t)count, b, span, block);
         if (b + distance == blocks)
-            memcpy(ahead, streams->next, count * sizeof *ahead);
-        UNROLL for (int p = 0; p < count; p++) {
-            if (shape.scales && b % CZ_SPAN_BLOCKS == 0)
-                ahead[p] += span_bytes_of(shape);
-            UNROLL for (size_t line = 0; line < block_bytes; line += 64)
-                __builtin_prefetch(ahead[p] + line);
-            ahead[p] += block_bytes;
-        }
+            UNROLL for (int p = 0; p < count; p++)
+                ahead[p] = streams->next[p] - block[p];
+        UNROLL for (int p = 0; p < count; p++)
+            UNROLL for (size_t line = 0; line < block_bytes + span_bytes_of(shape); line += 64)
+                __builtin_prefetch(block[p] + ahead[p] + line);
         UNROLL for (uint32_t v = 0; v < PANEL_VECTORS; v++)
         {
             struct parts parts[BESIDE];
@@ -319,12 +321,15 @@ INLINE void panels_product(struct shape shape, int count, const struct cz_packed
             half_block(shape, extent, parts, weights->offset, &x, 0, low);
             half_block(shape, extent, parts, weights->offset, &x, 1, high);
             UNROLL for (int p = 0; p < count; p++)
-                sums[p][v] =
-                    add_block(shape, extent, parts[p], &x, 0, low[0][p], high[0][p], sums[p][v]);
+                sum[p][v] =
+                    add_block(shape, extent, parts[p], &x, 0, low[0][p], high[0][p], sum[p][v]);
         }
         UNROLL for (int p = 0; p < count; p++)
             block[p] += block_bytes;
     }
+    UNROLL for (int p = 0; p < count; p++)
+        UNROLL for (uint32_t v = 0; v < PANEL_VECTORS; v++)
+            sums[p][v] = sum[p][v];
 }
 
 #include "kernels/few.h"
@@ -369,24 +374,32 @@ INLINE void bfloat_beside(int count, const struct cz_packed *weights,
 {
     enum { DISTANCE = PREFETCH_BYTES / 64 };
     size_t lines = (size_t)cz_packed_blocks(weights) * CZ_BLOCK_COLUMNS / 2;
-    const unsigned char *ahead[BESIDE];
+    ptrdiff_t ahead[BESIDE];
+    fvec sum[BESIDE][PANEL_VECTORS];
     UNROLL for (int p = 0; p < count; p++)
-        ahead[p] = streams->panels[p] + PREFETCH_BYTES;
+    {
+        ahead[p] = PREFETCH_BYTES;
+        UNROLL for (uint32_t v = 0; v < PANEL_VECTORS; v++)
+            sum[p][v] = fvec_set(0.0f);
+    }
     for (size_t k = 0; k < lines; k++) {
         if (k + DISTANCE == lines)
             UNROLL for (int p = 0; p < count; p++)
-                ahead[p] = streams->next[p] - k * 64;
+                ahead[p] = streams->next[p] - (streams->panels[p] + k * 64);
         UNROLL for (int p = 0; p < count; p++)
         {
             const unsigned char *line = streams->panels[p] + k * 64;
-            __builtin_prefetch(ahead[p] + k * 64);
+            __builtin_prefetch(line + ahead[p]);
             UNROLL for (uint32_t v = 0; v < PANEL_VECTORS; v++)
             {
                 bfloat_pairs w = bfloat_weights(line + (size_t)v * VECTOR_ROWS * 4);
-                sums[p][v] = bfloat_add(sums[p][v], w, activations, 1, k, 0);
+                sum[p][v] = bfloat_add(sum[p][v], w, activations, 1, k, 0);
             }
         }
     }
+    UNROLL for (int p = 0; p < count; p++)
+        UNROLL for (uint32_t v = 0; v < PANEL_VECTORS; v++)
+            sums[p][v] = sum[p][v];
 }
 
 static void bfloat_panels(uint32_t count, const struct cz_packed *weights,
@@ -763,7 +776,7 @@ static void bfloat_product(const struct cz_matmul *m, struct cz_range range)
 
 /* ---- Which of them ---- */
 
-/* Adds the products of `count` panels, BESIDE or PANELS, and one activation row to sums[panel]. */
+/* The products of `count` panels, BESIDE or PANELS, and one activation row. */
 typedef void panels_function(uint32_t count, const struct cz_packed *weights,
                              const struct streams *streams, void *activations, panel_sums *sums);
 
@@ -832,8 +845,6 @@ static void row_product(panels_function *product, const struct cz_matmul *m, str
             uint32_t next = entry + count + p; /* beyond the range too: most often this worker's */
             streams.panels[p] = entry_data(m, second_entry(range, entry, p));
             streams.next[p] = entry_data(m, next < last ? next : last);
-            UNROLL for (uint32_t v = 0; v < PANEL_VECTORS; v++)
-                sums[p][v] = fvec_set(0.0f);
         }
         product(count, m->weights, &streams, activations, sums);
         for (uint32_t p = 0; p < count && entry + p < range.end; p++) {
