@@ -3,8 +3,10 @@
 
 #include "base/file.h"
 #include "base/progress.h"
-#include "engine/backend.h"
+#include "engine/identity.h"
+#include "engine/packed_file.h"
 #include "store/archive.h"
+#include "store/checksum.h"
 #include "store/import.h"
 #include "json/writer.h"
 
@@ -30,6 +32,51 @@ static void report_packing(void *context, uint64_t done, uint64_t total)
                      (uint64_t)(part * (double)report->size_bytes), report->size_bytes);
 }
 
+/* The weights are packed while the files' digests are made; only then the packed form has a name. */
+struct packing_work {
+    const struct cz_store *store;
+    enum cz_quantize quantize;
+    struct sized_progress *report;
+    struct cz_packing *packing;
+    cloze_status status;
+    struct cloze_error error;
+};
+
+static void begin_packing(void *context, const char *folder, uint64_t size_bytes)
+{
+    struct packing_work *work = context;
+    work->report->size_bytes = size_bytes;
+    work->status = cz_packing_begin(folder, work->store->cache, work->quantize, report_packing,
+                                    work->report, &work->packing, &work->error);
+}
+
+/* From the SHA256SUMS that the import has just written. */
+static bool known_digest(void *context, const char *name, char sha256[CZ_SHA256_TEXT + 1])
+{
+    struct cz_slice found = cz_checksums_find(context, cz_slice(name));
+    if (found.size == CZ_SHA256_TEXT)
+        snprintf(sha256, CZ_SHA256_TEXT + 1, CZ_SLICE_FORMAT, CZ_SLICE_ARG(found));
+    return found.size == CZ_SHA256_TEXT;
+}
+
+static cloze_status end_packing(struct packing_work *work, const struct cz_store_entry *entry,
+                                struct cloze_error *error)
+{
+    struct cz_checksums checksums = {0};
+    char digest[CZ_SHA256_TEXT + 1];
+    if (work->status) {
+        *error = work->error;
+        return work->status;
+    }
+    cloze_status status = cz_checksums_read(entry->path, &checksums, error);
+    if (!status)
+        status = cz_source_digest_known(entry->path, work->store->cache, known_digest, &checksums,
+                                        digest, error);
+    status = status ? status : cz_packing_end(work->packing, digest, error);
+    cz_checksums_free(&checksums);
+    return status;
+}
+
 static void print_imported(const struct cz_store_entry *entry, bool json)
 {
     char tag[CZ_TAG_TEXT];
@@ -53,7 +100,7 @@ static cloze_status run_import(struct cz_arguments *arguments, struct cloze_erro
 {
     struct cz_store store;
     struct cz_store_entry entry = {0};
-    struct sized_progress report;
+    struct sized_progress report = {0};
     const char *form = cz_flag_text(arguments, "quantize");
     enum cz_quantize quantize = CZ_QUANTIZE_KEEP;
     cz_quantize_of(form, &quantize);
@@ -61,6 +108,7 @@ static cloze_status run_import(struct cz_arguments *arguments, struct cloze_erro
     if (status)
         return status;
     cz_progress_start(&report.progress, cz_is_quiet(arguments));
+    struct packing_work work = {.store = &store, .quantize = quantize, .report = &report};
     struct cz_import_options options = {
         .quantize = quantize ? form : NULL,
         .source = cz_argument(arguments, "SOURCE"),
@@ -68,16 +116,17 @@ static cloze_status run_import(struct cz_arguments *arguments, struct cloze_erro
         .link = cz_flag_given(arguments, "link"),
         .progress = cz_models_progress,
         .context = &report.progress,
+        .prepare = begin_packing,
+        .prepare_context = &work,
     };
     status = cz_store_import(&store, &options, &entry, error);
     cz_progress_end(&report.progress);
-    if (!status)
-        print_imported(&entry, cz_flag_given(arguments, "json"));
     if (!status) {
+        print_imported(&entry, cz_flag_given(arguments, "json"));
         fflush(stdout);
-        report.size_bytes = entry.size_bytes;
-        status = cz_pack_model(entry.path, store.cache, quantize, report_packing, &report, error);
-        cz_progress_end(&report.progress);
+        status = end_packing(&work, &entry, error);
+    } else if (work.packing) {
+        cz_packing_end(work.packing, NULL, NULL);
     }
     cz_store_entry_free(&entry);
     cz_store_close(&store);

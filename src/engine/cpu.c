@@ -19,12 +19,12 @@ static cloze_status open_or_make(const char *source, const char *cache_folder,
                                  void *context, struct cz_packed_model *model,
                                  struct cloze_error *error)
 {
-    char digest[CZ_SHA256_TEXT + 1];
+    char source_digest[CZ_SHA256_TEXT + 1], digest[CZ_SHA256_TEXT + 1];
     struct cz_buffer path = {0};
     struct cloze_error why = {0};
-    cloze_status status = cz_source_digest(source, cache_folder, digest, error);
+    cloze_status status = cz_source_digest(source, cache_folder, source_digest, error);
     if (!status)
-        status = cz_packed_digest(digest, quantize, digest, error);
+        status = cz_packed_digest(source_digest, quantize, digest, error);
     if (!status && !cz_packed_path(&path, cache_folder, digest))
         status = cz_fail_memory(error, "a path");
     if (status)
@@ -34,7 +34,7 @@ static cloze_status open_or_make(const char *source, const char *cache_folder,
         if (status != CLOZE_NOT_FOUND)
             cz_log_error(CZ_LOG_WARNING, "the packed model is made again", &why);
         status =
-            cz_packed_make(source, cache_folder, digest, quantize, progress, context, error);
+            cz_packed_make(source, cache_folder, source_digest, quantize, progress, context, error);
         if (!status)
             status = cz_packed_open(path.data, digest, model, error);
     }

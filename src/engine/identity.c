@@ -136,7 +136,8 @@ static cloze_status stat_key(const struct file_list *list, char key[CZ_SHA256_TE
 }
 
 /* The digest over lines "name sha256-of-content". */
-static cloze_status hash_content(const struct file_list *list, char digest[CZ_SHA256_TEXT + 1],
+static cloze_status hash_content(const struct file_list *list, cz_known_digest *known,
+                                 void *context, char digest[CZ_SHA256_TEXT + 1],
                                  struct cloze_error *error)
 {
     struct cz_sha256 whole;
@@ -147,7 +148,10 @@ static cloze_status hash_content(const struct file_list *list, char digest[CZ_SH
         struct cz_buffer path = {0};
         char content[CZ_SHA256_TEXT + 1] = "";
         const char *joined = cz_path_join(&path, cz_buffer_text(&list->folder), list->names[i]);
-        status = joined ? cz_sha256_file(joined, content, error) : cz_fail_memory(error, "a path");
+        if (!joined)
+            status = cz_fail_memory(error, "a path");
+        else if (!known || !known(context, list->names[i], content))
+            status = cz_sha256_file(joined, content, error);
         cz_sha256_update(&whole, list->names[i], strlen(list->names[i]) + 1);
         cz_sha256_update(&whole, content, CZ_SHA256_TEXT);
         cz_buffer_free(&path);
@@ -181,6 +185,13 @@ static void remember(const char *cache_folder, const char *path, const char *dig
 cloze_status cz_source_digest(const char *source, const char *cache_folder,
                               char digest[CZ_SHA256_TEXT + 1], struct cloze_error *error)
 {
+    return cz_source_digest_known(source, cache_folder, NULL, NULL, digest, error);
+}
+
+cloze_status cz_source_digest_known(const char *source, const char *cache_folder,
+                                    cz_known_digest *known, void *context,
+                                    char digest[CZ_SHA256_TEXT + 1], struct cloze_error *error)
+{
     struct file_list list = {0};
     struct cz_buffer path = {0};
     char key[CZ_SHA256_TEXT + 1];
@@ -193,7 +204,7 @@ cloze_status cz_source_digest(const char *source, const char *cache_folder,
     status = cz_buffer_status(&path, "a path", error);
     if (status || read_remembered(path.data, digest))
         goto out;
-    status = hash_content(&list, digest, error);
+    status = hash_content(&list, known, context, digest, error);
     if (!status)
         remember(cache_folder, path.data, digest);
 out:

@@ -19,4 +19,11 @@ enum { CZ_SOURCE_FILES_MAXIMUM = 4096 };
 cloze_status cz_source_digest(const char *source, const char *cache_folder,
                               char digest[CZ_SHA256_TEXT + 1], struct cloze_error *error);
 
+/* The same where the files' SHA-256 may be known: `known` writes that of a weight file and returns
+ * true, or false for it to be read. */
+typedef bool cz_known_digest(void *context, const char *name, char sha256[CZ_SHA256_TEXT + 1]);
+cloze_status cz_source_digest_known(const char *source, const char *cache_folder,
+                                    cz_known_digest *known, void *context,
+                                    char digest[CZ_SHA256_TEXT + 1], struct cloze_error *error);
+
 #endif

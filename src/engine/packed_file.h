@@ -120,18 +120,18 @@ uint64_t cz_packed_piece_checksum(uint64_t position, const void *data, size_t si
 
 /* Writes the packed form of the model at `source` to the cache, on all cores. */
 typedef void cz_packed_progress(void *context, uint64_t done, uint64_t total);
-cloze_status cz_packed_make(const char *source, const char *cache_folder, const char *digest,
+cloze_status cz_packed_make(const char *source, const char *cache_folder, const char *source_digest,
                             enum cz_quantize quantize, cz_packed_progress *progress, void *context,
                             struct cloze_error *error);
 
-/* The same in two halves, where the digest is known only later: the first converts all tensors into a
- * temporary file, the second publishes it as the packed form with this digest, or with NULL gives it
- * up. It frees the packing either way. */
+/* The same in two halves, where the source's digest is known only later: the first converts all tensors
+ * into a temporary file, the second publishes it, unless there is one with this digest already; with
+ * NULL it gives the packing up. It frees the packing either way. */
 struct cz_packing;
 cloze_status cz_packing_begin(const char *source, const char *cache_folder,
                               enum cz_quantize quantize, cz_packed_progress *progress,
                               void *context, struct cz_packing **out, struct cloze_error *error);
-cloze_status cz_packing_end(struct cz_packing *packing, const char *digest,
+cloze_status cz_packing_end(struct cz_packing *packing, const char *source_digest,
                             struct cloze_error *error);
 
 #endif

@@ -51,7 +51,7 @@ struct cz_packing {
     size_t scratch_columns, largest_panel;
     _Atomic uint64_t checksum; /* of what has been written */
     _Atomic bool failed;
-    pthread_mutex_t lock; /* guards error */
+    pthread_mutex_t lock; /* guards error, and taken to write */
     struct cloze_error *error;
     cloze_status status;
     cz_packed_progress *progress;
@@ -486,7 +486,7 @@ static void convert_task(void *context, struct cz_worker *worker)
         status = cz_fail_memory(&error, "packing");
     if (!status)
         status = cz_packed_stream_open(&stream, making->descriptor, making->temporary.data,
-                                       making->largest_panel, &error);
+                                       &making->lock, making->largest_panel, &error);
     if (status) /* others stop; what is taken here does nothing */
         report(making, status, &error);
     status = convert_items(making, worker, &scratch, &stream, &error);
@@ -682,20 +682,38 @@ static cloze_status publish(struct cz_packing *making, const char *digest,
     return status;
 }
 
-cloze_status cz_packing_end(struct cz_packing *making, const char *digest,
+/* Whether the cache has a usable packed form with this digest. */
+static bool is_made(const struct cz_packing *making, const char *digest)
+{
+    struct cz_buffer path = {0};
+    struct cz_packed_model model = {0};
+    bool made = cz_packed_path(&path, making->cache_folder.data, digest) &&
+                cz_packed_open(path.data, digest, &model, NULL) == CLOZE_OK;
+    if (made)
+        cz_packed_close(&model);
+    cz_buffer_free(&path);
+    return made;
+}
+
+cloze_status cz_packing_end(struct cz_packing *making, const char *source_digest,
                             struct cloze_error *error)
 {
-    cloze_status status = digest ? publish(making, digest, error) : CLOZE_OK;
+    char digest[CZ_SHA256_TEXT + 1];
+    cloze_status status = CLOZE_OK;
+    if (source_digest)
+        status = cz_packed_digest(source_digest, making->quantize, digest, error);
+    if (!status && source_digest && !is_made(making, digest))
+        status = publish(making, digest, error);
     packing_free(making);
     return status;
 }
 
-cloze_status cz_packed_make(const char *source, const char *cache_folder, const char *digest,
+cloze_status cz_packed_make(const char *source, const char *cache_folder, const char *source_digest,
                             enum cz_quantize quantize, cz_packed_progress *progress, void *context,
                             struct cloze_error *error)
 {
     struct cz_packing *packing;
     cloze_status status =
         cz_packing_begin(source, cache_folder, quantize, progress, context, &packing, error);
-    return status ? status : cz_packing_end(packing, digest, error);
+    return status ? status : cz_packing_end(packing, source_digest, error);
 }

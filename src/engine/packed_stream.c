@@ -10,9 +10,10 @@
 enum { LARGEST_GAP = 64 << 10 };
 
 cloze_status cz_packed_stream_open(struct cz_packed_stream *stream, int descriptor,
-                                   const char *path, size_t largest, struct cloze_error *error)
+                                   const char *path, pthread_mutex_t *lock, size_t largest,
+                                   struct cloze_error *error)
 {
-    *stream = (struct cz_packed_stream){.descriptor = descriptor, .path = path};
+    *stream = (struct cz_packed_stream){.descriptor = descriptor, .path = path, .lock = lock};
     stream->buffer = malloc(CZ_PACKED_CHUNK + LARGEST_GAP + largest);
     return stream->buffer ? CLOZE_OK : cz_fail_memory(error, "packing");
 }
@@ -23,9 +24,11 @@ static cloze_status write_out(struct cz_packed_stream *stream, size_t size,
 {
     if (!size)
         return CLOZE_OK;
-    cloze_status status = cz_file_write_at(
-        stream->descriptor, cz_slice_of((const char *)stream->buffer, size), stream->position,
-        stream->path, error);
+    struct cz_slice bytes = cz_slice_of((const char *)stream->buffer, size);
+    pthread_mutex_lock(stream->lock);
+    cloze_status status =
+        cz_file_write_at(stream->descriptor, bytes, stream->position, stream->path, error);
+    pthread_mutex_unlock(stream->lock);
     /* To the disk while the next is made; fsync will wait for it and tell of failures. */
     if (!status)
         sync_file_range(stream->descriptor, (off_t)stream->position, (off_t)size,

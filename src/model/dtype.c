@@ -139,39 +139,39 @@ static void fifth_bits(const uint8_t *bytes, uint8_t *codes)
     }
 }
 
-static void q4_0(const uint8_t *block, struct cz_groups out)
+static void q4_0(const uint8_t *block, const struct cz_groups *out)
 {
-    out.scales[0] = half_at(block);
-    nibbles(block + 2, out.codes);
+    out->scales[0] = half_at(block);
+    nibbles(block + 2, out->codes);
 }
 
-static void q4_1(const uint8_t *block, struct cz_groups out)
+static void q4_1(const uint8_t *block, const struct cz_groups *out)
 {
-    out.scales[0] = half_at(block);
-    out.minima[0] = half_at(block + 2);
-    nibbles(block + 4, out.codes);
+    out->scales[0] = half_at(block);
+    out->minima[0] = half_at(block + 2);
+    nibbles(block + 4, out->codes);
 }
 
-static void q5_0(const uint8_t *block, struct cz_groups out)
+static void q5_0(const uint8_t *block, const struct cz_groups *out)
 {
-    out.scales[0] = half_at(block);
-    nibbles(block + 6, out.codes);
-    fifth_bits(block + 2, out.codes);
+    out->scales[0] = half_at(block);
+    nibbles(block + 6, out->codes);
+    fifth_bits(block + 2, out->codes);
 }
 
-static void q5_1(const uint8_t *block, struct cz_groups out)
+static void q5_1(const uint8_t *block, const struct cz_groups *out)
 {
-    out.scales[0] = half_at(block);
-    out.minima[0] = half_at(block + 2);
-    nibbles(block + 8, out.codes);
-    fifth_bits(block + 4, out.codes);
+    out->scales[0] = half_at(block);
+    out->minima[0] = half_at(block + 2);
+    nibbles(block + 8, out->codes);
+    fifth_bits(block + 4, out->codes);
 }
 
-static void q8_0(const uint8_t *block, struct cz_groups out)
+static void q8_0(const uint8_t *block, const struct cz_groups *out)
 {
-    out.scales[0] = half_at(block);
+    out->scales[0] = half_at(block);
     for (unsigned i = 0; i < 32; i++)
-        out.codes[i] = block[2 + i] ^ 0x80u; /* signed to offset 128 */
+        out->codes[i] = block[2 + i] ^ 0x80u; /* signed to offset 128 */
 }
 
 /* 64 bytes to 256 codes of two bits: group g of 32 of a half has bits 2g of the half's 32 bytes. */
@@ -183,31 +183,31 @@ static void pairs_of_bits(const uint8_t *bytes, uint8_t *codes)
 }
 
 /* scales[16], qs[64], d, dmin. */
-static void q2_k(const uint8_t *block, struct cz_groups out)
+static void q2_k(const uint8_t *block, const struct cz_groups *out)
 {
-    out.scales[0] = half_at(block + 80);
-    out.minima[0] = minus_half_at(block + 82);
+    out->scales[0] = half_at(block + 80);
+    out->minima[0] = minus_half_at(block + 82);
     for (unsigned i = 0; i < 16; i++) {
-        out.low_scales[i] = block[i] & 15;
-        out.low_minima[i] = (int8_t)(block[i] >> 4);
+        out->low_scales[i] = block[i] & 15;
+        out->low_minima[i] = (int8_t)(block[i] >> 4);
     }
-    pairs_of_bits(block + 16, out.codes);
+    pairs_of_bits(block + 16, out->codes);
 }
 
 /* hmask[32], qs[64], scales[12], d. The third bit of 32-group g is bit g of hmask. */
-static void q3_k(const uint8_t *block, struct cz_groups out)
+static void q3_k(const uint8_t *block, const struct cz_groups *out)
 {
     const uint8_t *packed = block + 96;
-    out.scales[0] = half_at(block + 108);
+    out->scales[0] = half_at(block + 108);
     for (unsigned i = 0; i < 16; i++) {
         unsigned scale = (packed[i % 8] >> i / 8 * 4 & 15u) | (packed[8 + i % 4] >> i / 4 * 2 & 3u)
                                                                   << 4;
-        out.low_scales[i] = (int8_t)((int)scale - 32);
+        out->low_scales[i] = (int8_t)((int)scale - 32);
     }
-    pairs_of_bits(block + 32, out.codes);
+    pairs_of_bits(block + 32, out->codes);
     for (unsigned g = 0; g < 8; g++)
         for (unsigned i = 0; i < 32; i++)
-            out.codes[32 * g + i] |= (uint8_t)((block[i] >> g & 1) << 2);
+            out->codes[32 * g + i] |= (uint8_t)((block[i] >> g & 1) << 2);
 }
 
 /* The 6-bit scale and minimum of sub-block j < 8 from the 12 bytes that Q4_K and Q5_K share. */
@@ -222,12 +222,12 @@ static void k_scale(const uint8_t *packed, unsigned j, int8_t *scale, int8_t *mi
     }
 }
 
-static void k_scales(const uint8_t *block, struct cz_groups out)
+static void k_scales(const uint8_t *block, const struct cz_groups *out)
 {
-    out.scales[0] = half_at(block);
-    out.minima[0] = minus_half_at(block + 2);
+    out->scales[0] = half_at(block);
+    out->minima[0] = minus_half_at(block + 2);
     for (unsigned j = 0; j < 8; j++)
-        k_scale(block + 4, j, &out.low_scales[j], &out.low_minima[j]);
+        k_scale(block + 4, j, &out->low_scales[j], &out->low_minima[j]);
 }
 
 /* 128 bytes to 256 codes: per 64 elements 32 bytes, low nibbles first. */
@@ -241,56 +241,56 @@ static void long_nibbles(const uint8_t *bytes, uint8_t *codes)
 }
 
 /* d, dmin, scales[12], qs[128]. */
-static void q4_k(const uint8_t *block, struct cz_groups out)
+static void q4_k(const uint8_t *block, const struct cz_groups *out)
 {
     k_scales(block, out);
-    long_nibbles(block + 16, out.codes);
+    long_nibbles(block + 16, out->codes);
 }
 
 /* d, dmin, scales[12], qh[32], qs[128]: bit i / 32 of qh[i % 32] is the fifth bit. */
-static void q5_k(const uint8_t *block, struct cz_groups out)
+static void q5_k(const uint8_t *block, const struct cz_groups *out)
 {
     k_scales(block, out);
-    long_nibbles(block + 48, out.codes);
+    long_nibbles(block + 48, out->codes);
     for (unsigned g = 0; g < 8; g++)
         for (unsigned i = 0; i < 32; i++)
-            out.codes[32 * g + i] |= (uint8_t)((block[16 + i] >> g & 1) << 4);
+            out->codes[32 * g + i] |= (uint8_t)((block[16 + i] >> g & 1) << 4);
 }
 
 /* ql[128], qh[64], int8 scales[16], d. Per 128 elements: group g of 32 takes nibble g / 2 of
  * ql[l + 32 * (g % 2)] and bits 2g of qh[l]. */
-static void q6_k(const uint8_t *block, struct cz_groups out)
+static void q6_k(const uint8_t *block, const struct cz_groups *out)
 {
-    out.scales[0] = half_at(block + 208);
-    memcpy(out.low_scales, block + 192, 16);
+    out->scales[0] = half_at(block + 208);
+    memcpy(out->low_scales, block + 192, 16);
     for (unsigned half = 0; half < 2; half++)
         for (unsigned group = 0; group < 4; group++)
             for (unsigned l = 0; l < 32; l++) {
                 unsigned low = block[half * 64 + group % 2 * 32 + l] >> group / 2 * 4 & 15u;
                 unsigned high = block[128 + half * 32 + l] >> group * 2 & 3u;
-                out.codes[half * 128 + group * 32 + l] = (uint8_t)(low | high << 4);
+                out->codes[half * 128 + group * 32 + l] = (uint8_t)(low | high << 4);
             }
 }
 
-static void iq4_nl(const uint8_t *block, struct cz_groups out)
+static void iq4_nl(const uint8_t *block, const struct cz_groups *out)
 {
-    out.scales[0] = half_at(block);
-    nibbles(block + 2, out.codes);
+    out->scales[0] = half_at(block);
+    nibbles(block + 2, out->codes);
 }
 
 /* d, u16 scales_h, scales_l[4], qs[128]: each 16 bytes lo/hi for 32 elements. */
-static void iq4_xs(const uint8_t *block, struct cz_groups out)
+static void iq4_xs(const uint8_t *block, const struct cz_groups *out)
 {
     unsigned high = half_at(block + 2);
-    out.scales[0] = half_at(block);
+    out->scales[0] = half_at(block);
     for (unsigned j = 0; j < 8; j++) {
         unsigned scale = (block[4 + j / 2] >> j % 2 * 4 & 15u) | (high >> 2 * j & 3u) << 4;
-        out.low_scales[j] = (int8_t)((int)scale - 32);
-        nibbles(block + 8 + 16 * j, out.codes + 32 * j);
+        out->low_scales[j] = (int8_t)((int)scale - 32);
+        nibbles(block + 8 + 16 * j, out->codes + 32 * j);
     }
 }
 
-static void (*const decoders[CZ_DTYPES])(const uint8_t *block, struct cz_groups out) = {
+static void (*const decoders[CZ_DTYPES])(const uint8_t *block, const struct cz_groups *out) = {
     [CZ_Q4_0] = q4_0, [CZ_Q4_1] = q4_1, [CZ_Q5_0] = q5_0,     [CZ_Q5_1] = q5_1,
     [CZ_Q8_0] = q8_0, [CZ_Q2_K] = q2_k, [CZ_Q3_K] = q3_k,     [CZ_Q4_K] = q4_k,
     [CZ_Q5_K] = q5_k, [CZ_Q6_K] = q6_k, [CZ_IQ4_NL] = iq4_nl, [CZ_IQ4_XS] = iq4_xs,
@@ -306,7 +306,7 @@ void cz_dtype_to_groups(enum cz_dtype dtype, const void *blocks, size_t count,
     unsigned groups = info->two_levels ? info->block_elements / info->group : 0;
     const uint8_t *block = blocks;
     for (size_t i = 0; i < count / info->block_elements; i++) {
-        decoders[dtype](block, out);
+        decoders[dtype](block, &out);
         block += info->block_bytes;
         out.codes += info->block_elements;
         out.scales++;
@@ -334,7 +334,8 @@ static void block_to_f32(enum cz_dtype dtype, const uint8_t *block, float *out)
     uint8_t codes[256];
     uint16_t half_scale, half_minimum = 0;
     int8_t low_scales[16] = {1}, low_minima[16] = {1};
-    decoders[dtype](block, (struct cz_groups){codes, &half_scale, &half_minimum, low_scales, low_minima});
+    decoders[dtype](block, &(struct cz_groups){codes, &half_scale, &half_minimum, low_scales,
+                                               low_minima});
     float d = cz_f16_to_f32(half_scale), dmin = cz_f16_to_f32(half_minimum);
     for (unsigned i = 0; i < info->block_elements; i++) {
         unsigned group = i / info->group;

@@ -24,7 +24,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { CHUNK = 1 << 20, SPARE_BYTES = 16 << 20 };
+enum {
+    CHUNK = 2 << 20, /* whole chunks at multiples of this give the page cache large pages */
+    SPARE_BYTES = 16 << 20
+};
 
 void cz_import_report(struct cz_import *import, const char *what, uint64_t done, uint64_t total)
 {
@@ -51,33 +54,50 @@ cloze_status cz_import_check_space(struct cz_import *import, uint64_t size_bytes
 
 /* ---- Bringing files in ---- */
 
-/* Copies through the digest. */
-static cloze_status copy_bytes(struct cz_import *import, int from, int to, const char *path,
-                               struct cz_sha256 *digest, struct cloze_error *error)
+/* Up to CHUNK bytes; fewer at the end only. */
+static cloze_status read_chunk(int from, char *chunk, size_t *size, const char *path,
+                               struct cloze_error *error)
 {
-    char *chunk = malloc(CHUNK);
-    cloze_status status = chunk ? CLOZE_OK : cz_fail_memory(error, path);
-    while (!status) {
-        ssize_t got = read(from, chunk, CHUNK);
+    for (*size = 0; *size < CHUNK;) {
+        ssize_t got = read(from, chunk + *size, CHUNK - *size);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            status = cz_fail_errno(error, path, "read the file");
-        if (got <= 0)
+            return cz_fail_errno(error, path, "read the file");
+        if (got == 0)
             break;
-        cz_sha256_update(digest, chunk, (size_t)got);
-        status = cz_file_write_all(to, cz_slice_of(chunk, (size_t)got), path, error);
-        import->done += (uint64_t)got;
+        *size += (size_t)got;
+    }
+    return CLOZE_OK;
+}
+
+/* Copies; what has arrived goes to the disk and may be hashed meanwhile. */
+static cloze_status copy_bytes(struct cz_import *import, int from, int to, const char *path,
+                               struct cz_hashed_file *hashed, struct cloze_error *error)
+{
+    char *chunk = malloc(CHUNK);
+    cloze_status status = chunk ? CLOZE_OK : cz_fail_memory(error, path);
+    uint64_t position = 0;
+    for (size_t size = CHUNK; !status && size == CHUNK; position += size) {
+        status = read_chunk(from, chunk, &size, path, error);
+        if (!status)
+            status = cz_file_write_all(to, cz_slice_of(chunk, size), path, error);
+        if (status || !size)
+            break;
+        sync_file_range(to, (off_t)position, (off_t)size, SYNC_FILE_RANGE_WRITE);
+        cz_hasher_allow(&import->hasher, hashed, position + size);
+        import->done += size;
         cz_import_report(import, import->what, import->done, import->total);
     }
     free(chunk);
     return status;
 }
 
+/* `name` as for cz_hasher_add. */
 static cloze_status copy_file(struct cz_import *import, const char *from, const char *to,
-                              char sha256[CZ_SHA256_TEXT + 1], struct cloze_error *error)
+                              const char *name, struct cz_hashed_file **hashed,
+                              struct cloze_error *error)
 {
-    struct cz_sha256 digest = {0};
     int target = -1;
     cloze_status status = CLOZE_OK;
     int source = open(from, O_RDONLY | O_CLOEXEC);
@@ -87,11 +107,11 @@ static cloze_status copy_file(struct cz_import *import, const char *from, const 
     if (target < 0)
         status = cz_fail_errno(error, to, "create the file");
     if (!status)
-        status = cz_sha256_start(&digest, error);
-    if (!status) {
-        status = copy_bytes(import, source, target, from, &digest, error);
-        cz_sha256_finish(&digest, sha256);
-    }
+        status = cz_hasher_add(&import->hasher, to, name, hashed, error);
+    if (!status)
+        status = copy_bytes(import, source, target, from, *hashed, error);
+    if (!status)
+        cz_hasher_allow(&import->hasher, *hashed, UINT64_MAX);
     if (target >= 0)
         close(target);
     close(source);
@@ -119,11 +139,14 @@ static bool link_file(const char *from, const char *to)
     return linked;
 }
 
-static cloze_status hash_file(struct cz_import *import, const char *path,
-                              char sha256[CZ_SHA256_TEXT + 1], uint64_t size,
+/* A file that is complete. */
+static cloze_status hash_file(struct cz_import *import, const char *path, const char *name,
+                              uint64_t size, struct cz_hashed_file **hashed,
                               struct cloze_error *error)
 {
-    cloze_status status = cz_sha256_file(path, sha256, error);
+    cloze_status status = cz_hasher_add(&import->hasher, path, name, hashed, error);
+    if (!status)
+        cz_hasher_allow(&import->hasher, *hashed, UINT64_MAX);
     import->done += size;
     cz_import_report(import, import->what, import->done, import->total);
     return status;
@@ -152,44 +175,44 @@ static cloze_status move_file(struct cz_import *import, const struct cz_selected
                               struct cloze_error *error)
 {
     struct cz_buffer target = {0};
-    char sha256[CZ_SHA256_TEXT + 1] = "";
+    struct cz_hashed_file *hashed;
     cloze_status status = target_of(import, file->name, &target, error);
     if (!status && rename(file->path, target.data) != 0)
         status = cz_fail_errno(error, target.data, "rename into place");
     if (!status)
-        status = hash_file(import, target.data, sha256, file->size, error);
-    if (!status)
-        cz_checksums_append(import->checksums, file->name, sha256);
+        status = hash_file(import, target.data, file->name, file->size, &hashed, error);
     cz_buffer_free(&target);
     return status;
 }
 
 cloze_status cz_import_file(struct cz_import *import, const char *path, const char *name,
-                            uint64_t size, char sha256[CZ_SHA256_TEXT + 1],
-                            struct cloze_error *error)
+                            uint64_t size, char *sha256, struct cloze_error *error)
 {
     struct cz_buffer target = {0};
+    struct cz_hashed_file *hashed;
+    const char *listed = sha256 ? NULL : name;
     cloze_status status = target_of(import, name, &target, error);
     if (!status && import->options->link && link_file(path, target.data)) {
-        status = hash_file(import, target.data, sha256, size, error);
+        status = hash_file(import, target.data, listed, size, &hashed, error);
     } else if (!status) {
         if (import->options->link)
             cz_log(CZ_LOG_WARNING, "%s: can't be linked into the store, so it is copied", path);
-        status = copy_file(import, path, target.data, sha256, error);
+        status = copy_file(import, path, target.data, listed, &hashed, error);
     }
-    if (!status)
+    if (!status && sha256)
+        status = cz_hasher_wait(&import->hasher, hashed, sha256, error);
+    if (!status && sha256)
         cz_checksums_append(import->checksums, name, sha256);
     cz_buffer_free(&target);
     return status;
 }
 
 /* A source with a SHA256SUMS of its own (an exported model) must agree with it. */
-static cloze_status check_recorded(const struct cz_import *import, struct cz_slice recorded,
-                                   struct cloze_error *error)
+static cloze_status check_recorded(const struct cz_import *import, struct cloze_error *error)
 {
     struct cz_buffer expected_text = {0}, found_text = {0};
     struct cz_checksums expected = {0}, found = {0};
-    cz_buffer_append_slice(&expected_text, recorded);
+    cz_buffer_append_slice(&expected_text, cz_buffer_slice(import->recorded));
     cz_buffer_append_slice(&found_text, cz_buffer_slice(import->checksums));
     cloze_status status = cz_checksums_parse(&expected_text, &expected, error);
     if (!status)
@@ -214,8 +237,6 @@ static cloze_status check_recorded(const struct cz_import *import, struct cz_sli
 cloze_status cz_import_files(struct cz_import *import, const struct cz_selection *selection,
                              bool move, struct cloze_error *error)
 {
-    struct cz_buffer recorded = {.maximum = 16 << 20};
-    char sha256[CZ_SHA256_TEXT + 1];
     import->total = selection->size_bytes;
     import->done = 0;
     import->what = move ? "checking" : import->options->link ? "linking" : "copying";
@@ -226,15 +247,12 @@ cloze_status cz_import_files(struct cz_import *import, const struct cz_selection
     for (const struct cz_selected_file *file = selection->files; !status && file;
          file = file->next) {
         if (strcmp(file->name, CZ_STORE_CHECKSUMS) == 0)
-            status = cz_file_read(file->path, &recorded, error);
+            status = cz_file_read(file->path, import->recorded, error);
         else if (move)
             status = move_file(import, file, error);
         else
-            status = cz_import_file(import, file->path, file->name, file->size, sha256, error);
+            status = cz_import_file(import, file->path, file->name, file->size, NULL, error);
     }
-    if (!status)
-        status = check_recorded(import, cz_buffer_slice(&recorded), error);
-    cz_buffer_free(&recorded);
     return status;
 }
 
@@ -465,6 +483,14 @@ static cloze_status write_checksums(struct cz_import *import, struct cz_slice ma
     return status;
 }
 
+/* Waits for the digests; files that came with digests of their own must agree. */
+static cloze_status take_digests(struct cz_import *import, struct cloze_error *error)
+{
+    cz_import_report(import, "hashing", 0, 0);
+    cloze_status status = cz_hasher_wait_all(&import->hasher, import->checksums, error);
+    return status ? status : check_recorded(import, error);
+}
+
 /* Writes model.yaml and SHA256SUMS into content and publishes it. */
 static cloze_status complete(struct cz_import *import, struct cz_tag *tag,
                              struct cloze_error *error)
@@ -479,6 +505,11 @@ static cloze_status complete(struct cz_import *import, struct cz_tag *tag,
     struct cz_buffer text = {0};
     uint64_t creation_us = cz_clock_wall_us();
     cloze_status status = check_model(import, &facts, error);
+    if (!status && import->options->prepare)
+        import->options->prepare(import->options->prepare_context, import->stage->content,
+                                 import->total);
+    if (!status)
+        status = take_digests(import, error);
     if (!status && import->has_manifest)
         status = cz_manifest_read(import->arena, import->stage->content, &manifest, error);
     if (!status)
@@ -536,16 +567,18 @@ cloze_status cz_store_import(const struct cz_store *store, const struct cz_impor
 {
     struct cz_stage stage = {.lock = -1};
     struct cz_arena arena = {0};
-    struct cz_buffer checksums = {0};
+    struct cz_buffer checksums = {0}, recorded = {.maximum = 16 << 20};
     struct cz_import import = {.store = store,
                                .options = options,
                                .stage = &stage,
                                .checksums = &checksums,
+                               .recorded = &recorded,
                                .arena = &arena};
     struct cz_tag tag;
     char text[CZ_TAG_TEXT];
     struct cz_collection leftovers = {0};
     *entry = (struct cz_store_entry){0};
+    cz_hasher_open(&import.hasher);
     cloze_status status = options->tag ? check_tag(store, options->tag, error) : CLOZE_OK;
     if (!status)
         status = cz_store_collect_stages(store, &leftovers, error);
@@ -556,10 +589,12 @@ cloze_status cz_store_import(const struct cz_store *store, const struct cz_impor
     if (!status)
         status = complete(&import, &tag, error);
     release_downloads(&import, !status);
+    cz_hasher_close(&import.hasher);
     cz_stage_close(&stage);
     if (!status)
         status = cz_store_find(store, cz_tag_text(&tag, text), entry, error);
     cz_buffer_free(&checksums);
+    cz_buffer_free(&recorded);
     cz_arena_free(&arena);
     return status;
 }

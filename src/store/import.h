@@ -3,13 +3,15 @@
  *
  * Every source ends in a stage's content folder: copied, linked, unpacked or downloaded there. Then
  * the model is opened as the engine would open it (every tensor's shape, type and bounds), the
- * digest of every file is recorded, and all of it is published at once.
+ * digest of every file, which a thread makes meanwhile, is recorded, and all of it is published at
+ * once.
  */
 #ifndef CZ_STORE_IMPORT_H
 #define CZ_STORE_IMPORT_H
 
 #include "base/arena.h"
 #include "base/digest.h"
+#include "store/hasher.h"
 #include "store/store.h"
 
 /* What happens, for a progress bar: `what` is a word or two ("copying", "downloading x"), `total`
@@ -24,6 +26,10 @@ struct cz_import_options {
     bool link;       /* share the files' data with the source where the file system can */
     cz_import_progress *progress; /* may be NULL */
     void *context;
+    /* Called with folder and size of a model that has passed its checks, while its digests are still
+     * being made; it is published under another path. May be NULL. */
+    void (*prepare)(void *context, const char *folder, uint64_t size_bytes);
+    void *prepare_context;
 };
 
 /* On success *entry is the new model (free it). */
@@ -46,7 +52,9 @@ struct cz_import {
     const char *model_id;    /* hub: "org/name" */
     const char *revision;    /* hub: the commit */
     bool has_manifest;       /* content/model.yaml came with the source */
-    struct cz_buffer *checksums; /* lines of SHA256SUMS for the files that are in content */
+    struct cz_buffer *checksums; /* lines of SHA256SUMS for files that are in content */
+    struct cz_buffer *recorded;  /* the SHA256SUMS that came with the source */
+    struct cz_hasher hasher;     /* makes the other lines */
     struct cz_arena *arena;
     uint64_t done, total; /* bytes, for the progress */
     const char *what;
@@ -61,11 +69,10 @@ cloze_status cz_import_check_space(struct cz_import *import, uint64_t size_bytes
  * (`move`), else by linking or copying. */
 cloze_status cz_import_files(struct cz_import *import, const struct cz_selection *selection,
                              bool move, struct cloze_error *error);
-/* Brings one file of another owner into content as `name`, linked or copied, and appends its digest
- * to the checksums. */
+/* Brings one file of another owner into content as `name`, linked or copied. Its digest is waited for
+ * and appended to the checksums when `sha256` has room for it; with NULL the hasher has it later. */
 cloze_status cz_import_file(struct cz_import *import, const char *path, const char *name,
-                            uint64_t size, char sha256[CZ_SHA256_TEXT + 1],
-                            struct cloze_error *error);
+                            uint64_t size, char *sha256, struct cloze_error *error);
 
 /* hub.c: from the Hugging Face Hub or its local cache. */
 cloze_status cz_import_from_hub(struct cz_import *import, struct cloze_error *error);

@@ -206,6 +206,47 @@ static void shards_belong_to_one_digest(void **state)
     assert_string_not_equal(one, two);
 }
 
+/* One file's digest is known, the other's is not. */
+static bool known_weights(void *context, const char *name, char sha256[CZ_SHA256_TEXT + 1])
+{
+    *(unsigned *)context += 1;
+    return strcmp(name, "model.safetensors") == 0 &&
+           cz_sha256_file(path_of("model/model.safetensors"), sha256, &error) == CLOZE_OK;
+}
+
+static void known_digests_give_the_same(void **state)
+{
+    (void)state;
+    char made[CZ_SHA256_TEXT + 1], known[CZ_SHA256_TEXT + 1];
+    unsigned asked = 0;
+    ASSERT_OK(cz_source_digest_known(path_of("model"), path_of("cache"), known_weights, &asked,
+                                     known, &error));
+    assert_int_equal(asked, 2);
+    ASSERT_OK(cz_file_remove_tree(path_of("cache"), &error));
+    ASSERT_OK(cz_source_digest(path_of("model"), path_of("cache"), made, &error));
+    assert_string_equal(known, made);
+}
+
+static void a_packing_is_published_once_or_given_up(void **state)
+{
+    (void)state;
+    char digest[CZ_SHA256_TEXT + 1];
+    struct cz_packing *packing[3];
+    ASSERT_OK(cz_source_digest(path_of("model"), path_of("cache"), digest, &error));
+    for (int i = 0; i < 3; i++)
+        ASSERT_OK(cz_packing_begin(path_of("model"), path_of("cache"), CZ_QUANTIZE_KEEP, NULL, NULL,
+                                   &packing[i], &error));
+    assert_int_equal(files_in(path_of("cache/packed")), 3);
+    ASSERT_OK(cz_packing_end(packing[0], NULL, &error));
+    assert_int_equal(files_in(path_of("cache/packed")), 2);
+    ASSERT_OK(cz_packing_end(packing[1], digest, &error));
+    ino_t first = inode(pack());
+    ASSERT_OK(cz_packing_end(packing[2], digest, &error));
+    assert_int_equal(inode(pack()), first);
+    assert_int_equal(files_in(path_of("cache/packed")), 1);
+    open_checked(pack(), CLOZE_OK, NULL);
+}
+
 static void a_missing_model_is_named(void **state)
 {
     (void)state;
@@ -221,7 +262,8 @@ int main(void)
         TEST(packing_twice_makes_one_file),   TEST(a_copy_of_the_model_shares_the_packed_file),
         TEST(a_changed_model_is_packed_anew), TEST(damaged_files_are_refused_and_made_again),
         TEST(verify_sees_a_flipped_weight),   TEST(weights_that_are_no_numbers_are_named),
-        TEST(shards_belong_to_one_digest),    TEST(a_missing_model_is_named),
+        TEST(shards_belong_to_one_digest),    TEST(known_digests_give_the_same),
+        TEST(a_packing_is_published_once_or_given_up), TEST(a_missing_model_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
