@@ -223,6 +223,8 @@ static void carve_all(struct cz_cpu_backend *backend, struct carver *carver)
             *worker = carver->memory ? &backend->workers[i] : &counted;
         CARVE(carver, widest, worker->row);
         CARVE(carver, cz_attention_scratch(hyper->head_dim), worker->attention);
+        for (int kind = 0; kind < CZ_ACTIVATION_KINDS; kind++)
+            worker->records[kind] = carve(carver, 1, record_bytes(backend, (enum cz_activation)kind));
     }
 }
 

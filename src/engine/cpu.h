@@ -45,6 +45,7 @@ struct cz_cpu_tile {
 struct cz_cpu_worker_memory {
     float *row;       /* one row of any width */
     float *attention; /* scratch of cz_attend */
+    unsigned char *records[CZ_ACTIVATION_KINDS]; /* one row: the input that a worker makes for itself */
 };
 
 struct cz_cpu_backend {

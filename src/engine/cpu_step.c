@@ -1,11 +1,15 @@
 /*
  * cpu_step.c - the forward pass over the rows of a step, as one task of all workers.
  *
- * Per layer: norm | q, k, v | RoPE, KV write | attention | o + residual | norm | gate, up |
- * activation | down + residual, with a barrier at each bar; then the head for the rows that want
- * logits. Loops are shared out by rows, panels or attention tiles, never along a sum, and every row
- * is computed by the same operations in the same order whatever stands beside it: its result
- * depends on its sequence alone.
+ * Per layer: norm | q, k, v | RoPE, KV write | attention | its form for o | o + residual | norm |
+ * gate, up | activation | down + residual, with a barrier at each bar; then the head for the rows
+ * that want logits. Loops are shared out by rows, panels or attention tiles, never along a sum, and
+ * every row is computed by the same operations in the same order whatever stands beside it: its
+ * result depends on its sequence alone.
+ *
+ * A single row needs half the barriers (is_single): every worker computes norms and the form for o
+ * for itself, a KV head's keys are placed by who attends to them, and who has computed some rows of
+ * gate and up activates them.
  */
 #include "engine/cpu.h"
 
@@ -121,34 +125,68 @@ static void plan_chunks(struct cz_cpu_backend *backend, const struct cz_step *st
 
 /* ---- Products ---- */
 
+/* Whether each worker makes the input of products for itself, in its own memory. Norms behind a part
+ * change the residual stream in place, which only one worker may do. */
+static bool is_single(const struct pass *pass)
+{
+    const struct cz_cpu_layer *layer = pass->backend->layers;
+    return pass->rows == 1 && !layer->post_attention_norm && !layer->post_ffn_norm;
+}
+
+/* Where the input of the next product is made, by enum cz_activation. */
+static unsigned char *const *own_records(const struct pass *pass)
+{
+    return is_single(pass) ? pass->memory->records : pass->backend->records;
+}
+
 /* `values` become row `row` of a batch of `rows`, the input of `product` in the forms that its
  * matrices take; the batch begins at slot `first` of the records. */
 static void put_input(const struct cz_cpu_backend *backend, const struct cz_cpu_product *product,
-                      const float *values, uint32_t first, uint32_t rows, uint32_t row)
+                      unsigned char *const *records, const float *values, uint32_t first,
+                      uint32_t rows, uint32_t row)
 {
     uint32_t columns = product->weights[0].columns;
     for (int kind = 0; kind < CZ_ACTIVATION_KINDS; kind++)
         if (product->needs[kind])
             backend->kernels->quantize(
                 (enum cz_activation)kind, values, columns, rows, row,
+                records[kind] + first * cz_activation_bytes((enum cz_activation)kind, columns));
+}
+
+/* Some columns of the only row of a batch; they begin at a multiple of a block. */
+static void put_columns(const struct cz_cpu_backend *backend, const struct cz_cpu_product *product,
+                        const float *values, struct cz_range columns)
+{
+    for (int kind = 0; kind < CZ_ACTIVATION_KINDS; kind++)
+        if (product->needs[kind])
+            backend->kernels->quantize(
+                (enum cz_activation)kind, values + columns.first, columns.end - columns.first, 1, 0,
                 backend->records[kind] +
-                    first * cz_activation_bytes((enum cz_activation)kind, columns));
+                    cz_activation_bytes((enum cz_activation)kind, columns.first));
+}
+
+static struct cz_matmul matmul_of(const struct pass *pass, const struct cz_cpu_product *product,
+                                  uint32_t index, unsigned char *const *records, float *out)
+{
+    const struct cz_packed *weights = &product->weights[index];
+    return (struct cz_matmul){
+        .weights = weights,
+        .activations = records[cz_packed_activation(weights)],
+        .rows = pass->rows,
+        .out = out,
+        .out_stride = weights->rows,
+        .bias = product->bias[index],
+    };
 }
 
 static void run_product(const struct pass *pass, const struct cz_cpu_product *product,
-                        float *const outputs[], bool accumulate)
+                        unsigned char *const *records, float *const outputs[], bool accumulate)
 {
     struct cz_matmul list[3];
-    for (uint32_t i = 0; i < product->count; i++)
-        list[i] = (struct cz_matmul){
-            .weights = &product->weights[i],
-            .activations = pass->backend->records[cz_packed_activation(&product->weights[i])],
-            .rows = pass->rows,
-            .out = outputs[i],
-            .out_stride = product->weights[i].rows,
-            .bias = product->bias[i],
-            .accumulate = accumulate,
-        };
+    for (uint32_t i = 0; i < product->count; i++) {
+        list[i] = matmul_of(pass, product, i, records, outputs[i]);
+        list[i].accumulate = accumulate;
+    }
     cz_matmul_run(pass->backend->kernels, pass->worker, list, product->count);
     cz_worker_barrier(pass->worker);
 }
@@ -193,7 +231,7 @@ static void begin_part(const struct pass *pass, const float *norm,
     uint32_t hidden = backend->hyper->hidden;
     backend->kernels->rms_norm(backend->x + (size_t)row * hidden, norm, hidden,
                                backend->hyper->norm_epsilon, pass->memory->row);
-    put_input(backend, product, pass->memory->row, 0, pass->rows, row);
+    put_input(backend, product, own_records(pass), pass->memory->row, 0, pass->rows, row);
 }
 
 static void rotate(const struct cz_cpu_backend *backend, enum cz_cpu_rope rope, uint32_t row,
@@ -320,6 +358,25 @@ static void attend_by_chunks(const struct pass *pass, uint32_t layer, uint32_t i
     }
 }
 
+static void attend_item(const struct pass *pass, uint32_t layer, uint32_t item)
+{
+    struct cz_attention attention = attention_of(pass, layer, item);
+    cz_attend(pass->backend->kernels, &attention, pass->memory->attention,
+              attended_at(pass->backend, &attention), attention.query_stride);
+}
+
+/* The only row: who places a KV head's key and value attends to them. */
+static void attend_single(const struct pass *pass, uint32_t layer)
+{
+    const struct cz_packed_hyper *hyper = pass->backend->hyper;
+    uint32_t calls = hyper->heads / hyper->kv_heads / heads_per_call(hyper);
+    FOR_SHARE (pass, hyper->kv_heads, head) {
+        place_head(pass, layer, 0, head);
+        for (uint32_t call = 0; call < calls; call++)
+            attend_item(pass, layer, head * calls + call);
+    }
+}
+
 static void attend_all(const struct pass *pass, uint32_t layer, bool last)
 {
     const struct cz_cpu_backend *backend = pass->backend;
@@ -329,25 +386,19 @@ static void attend_all(const struct pass *pass, uint32_t layer, bool last)
         return;
     }
     FOR_SHARE (pass, backend->tile_count * calls, item) {
-        if (last && !backend->tiles[item / calls].is_wanted)
-            continue;
-        struct cz_attention attention = attention_of(pass, layer, item);
-        cz_attend(backend->kernels, &attention, pass->memory->attention,
-                  attended_at(backend, &attention), attention.query_stride);
+        if (!last || backend->tiles[item / calls].is_wanted)
+            attend_item(pass, layer, item);
     }
 }
 
-static void activate(const struct pass *pass, const struct cz_cpu_layer *layer, uint32_t row)
+/* gate = activation(gate) * up, from element `first` on. */
+static void activate(const struct cz_cpu_backend *backend, size_t first, uint32_t count)
 {
-    const struct cz_cpu_backend *backend = pass->backend;
-    uint32_t count = backend->hyper->intermediate;
-    float *gate = backend->gate + (size_t)row * count;
-    const float *up = backend->up + (size_t)row * count;
+    float *gate = backend->gate + first;
     if (backend->hyper->activation == CZ_ACTIVATION_SILU)
-        backend->kernels->silu_mul(gate, up, count, gate);
+        backend->kernels->silu_mul(gate, backend->up + first, count, gate);
     else
-        backend->kernels->gelu_mul(gate, up, count, gate);
-    put_input(backend, &layer->down, gate, 0, pass->rows, row);
+        backend->kernels->gelu_mul(gate, backend->up + first, count, gate);
 }
 
 /* ---- A layer ---- */
@@ -365,64 +416,123 @@ static void keep_wanted_rows(struct pass *pass)
                     hidden * sizeof *backend->x);
 }
 
+static void put_attended(const struct pass *pass, const struct cz_cpu_product *product, bool last)
+{
+    const struct cz_cpu_backend *backend = pass->backend;
+    size_t stride = product->weights[0].columns;
+    if (is_single(pass)) {
+        const float *values = backend->attended + (last ? backend->wanted[0] : 0) * stride;
+        put_input(backend, product, pass->memory->records, values, 0, 1, 0);
+        return;
+    }
+    FOR_SHARE (pass, pass->rows, row) {
+        size_t at = last ? backend->wanted[row] : row;
+        put_input(backend, product, backend->records, backend->attended + at * stride, 0,
+                  pass->rows, row);
+    }
+    cz_worker_barrier(pass->worker);
+}
+
 static void run_attention(struct pass *pass, uint32_t index, bool last)
 {
     const struct cz_cpu_backend *backend = pass->backend;
-    const struct cz_packed_hyper *hyper = backend->hyper;
     const struct cz_cpu_layer *layer = &backend->layers[index];
-    run_product(pass, &layer->qkv, (float *[]){backend->q, backend->k, backend->v}, false);
-    FOR_SHARE (pass, (pass->rows + PLACE_ROWS - 1) / PLACE_ROWS * hyper->kv_heads, item) {
-        place_rows(pass, index, item);
+    run_product(pass, &layer->qkv, own_records(pass),
+                (float *[]){backend->q, backend->k, backend->v}, false);
+    if (is_single(pass) && !backend->chunk_count) {
+        attend_single(pass, index);
+    } else {
+        uint32_t pieces = (pass->rows + PLACE_ROWS - 1) / PLACE_ROWS;
+        FOR_SHARE (pass, pieces * backend->hyper->kv_heads, item) {
+            place_rows(pass, index, item);
+        }
+        cz_worker_barrier(pass->worker);
+        attend_all(pass, index, last);
     }
-    cz_worker_barrier(pass->worker);
-    attend_all(pass, index, last);
     if (last)
         keep_wanted_rows(pass);
     cz_worker_barrier(pass->worker);
-    size_t stride = (size_t)hyper->heads * hyper->head_dim;
-    FOR_SHARE (pass, pass->rows, row) {
-        size_t at = last ? backend->wanted[row] : row;
-        put_input(backend, &layer->o, backend->attended + at * stride, 0, pass->rows, row);
+    put_attended(pass, &layer->o, last);
+    bool normed = layer->post_attention_norm;
+    run_product(pass, &layer->o, own_records(pass),
+                (float *[]){normed ? backend->sum : backend->x}, !normed);
+}
+
+/* What activate_rows is called with. */
+struct activation {
+    const struct cz_cpu_backend *backend;
+    const struct cz_cpu_product *product;
+};
+
+static void activate_rows(void *context, struct cz_range rows)
+{
+    const struct activation *activation = context;
+    activate(activation->backend, rows.first, rows.end - rows.first);
+    put_columns(activation->backend, activation->product, activation->backend->gate, rows);
+}
+
+static void run_gate_up(const struct pass *pass, const struct cz_cpu_layer *layer)
+{
+    const struct cz_cpu_backend *backend = pass->backend;
+    uint32_t count = backend->hyper->intermediate;
+    if (is_single(pass)) {
+        struct activation activation = {backend, &layer->down};
+        struct cz_matmul pair[2] = {
+            matmul_of(pass, &layer->gate_up, 0, pass->memory->records, backend->gate),
+            matmul_of(pass, &layer->gate_up, 1, pass->memory->records, backend->up)};
+        cz_matmul_run_pair(backend->kernels, pass->worker, pair, activate_rows, &activation);
+    } else {
+        run_product(pass, &layer->gate_up, backend->records,
+                    (float *[]){backend->gate, backend->up}, false);
+        FOR_SHARE (pass, pass->rows, row) {
+            activate(backend, (size_t)row * count, count);
+            put_input(backend, &layer->down, backend->records,
+                      backend->gate + (size_t)row * count, 0, pass->rows, row);
+        }
     }
     cz_worker_barrier(pass->worker);
-    bool normed = layer->post_attention_norm;
-    run_product(pass, &layer->o, (float *[]){normed ? backend->sum : backend->x}, !normed);
 }
 
 static void run_feed_forward(const struct pass *pass, const struct cz_cpu_layer *layer)
 {
     const struct cz_cpu_backend *backend = pass->backend;
-    run_product(pass, &layer->gate_up, (float *[]){backend->gate, backend->up}, false);
+    run_gate_up(pass, layer);
+    bool normed = layer->post_ffn_norm;
+    run_product(pass, &layer->down, backend->records,
+                (float *[]){normed ? backend->sum : backend->x}, !normed);
+}
+
+/* Ends the part before, whose norm is `before` or NULL, and makes the input of the next one. */
+static void begin_rows(const struct pass *pass, const float *before, const float *norm,
+                       const struct cz_cpu_product *product)
+{
+    if (is_single(pass)) {
+        begin_part(pass, norm, product, 0);
+        return;
+    }
     FOR_SHARE (pass, pass->rows, row) {
-        activate(pass, layer, row);
+        end_part(pass, before, row);
+        begin_part(pass, norm, product, row);
     }
     cz_worker_barrier(pass->worker);
-    bool normed = layer->post_ffn_norm;
-    run_product(pass, &layer->down, (float *[]){normed ? backend->sum : backend->x}, !normed);
 }
 
 static void run_layers(struct pass *pass)
 {
     const struct cz_cpu_backend *backend = pass->backend;
     uint32_t layers = backend->hyper->layers;
+    FOR_SHARE (pass, pass->rows, row) {
+        embed(pass, row);
+    }
+    cz_worker_barrier(pass->worker);
     for (uint32_t i = 0; i < layers; i++) {
         const struct cz_cpu_layer *layer = &backend->layers[i];
-        FOR_SHARE (pass, pass->rows, row) {
-            if (i == 0)
-                embed(pass, row);
-            else
-                end_part(pass, backend->layers[i - 1].post_ffn_norm, row);
-            begin_part(pass, layer->attention_norm, &layer->qkv, row);
-        }
-        cz_worker_barrier(pass->worker);
+        begin_rows(pass, i ? backend->layers[i - 1].post_ffn_norm : NULL, layer->attention_norm,
+                   &layer->qkv);
         run_attention(pass, i, i + 1 == layers);
         if (!pass->rows)
             return;
-        FOR_SHARE (pass, pass->rows, row) {
-            end_part(pass, layer->post_attention_norm, row);
-            begin_part(pass, layer->ffn_norm, &layer->gate_up, row);
-        }
-        cz_worker_barrier(pass->worker);
+        begin_rows(pass, layer->post_attention_norm, layer->ffn_norm, &layer->gate_up);
         run_feed_forward(pass, layer);
     }
 }
@@ -514,9 +624,9 @@ static void begin_head(const struct pass *pass, uint32_t slot, uint32_t dense,
     }
     backend->kernels->rms_norm(x, backend->output_norm, hidden, backend->hyper->norm_epsilon, row);
     if (slot < dense)
-        put_input(backend, &backend->head, row, 0, dense, slot);
+        put_input(backend, &backend->head, backend->records, row, 0, dense, slot);
     else
-        put_input(backend, &backend->head, row, slot, 1, 0);
+        put_input(backend, &backend->head, backend->records, row, slot, 1, 0);
 }
 
 static uint32_t plan_head(const struct pass *pass, const uint32_t *order, uint32_t count,

@@ -185,11 +185,16 @@ static uint32_t pairs_of(const struct cz_matmul *m)
     return (cz_matmul_entries(m) + 1) / 2;
 }
 
-/* Pairs of panels in one piece of the list's products. */
-static uint32_t grain_of(const struct cz_matmul *list, uint32_t pairs, uint32_t workers)
+static size_t pair_bytes(const struct cz_matmul *m)
 {
-    uint32_t most = pairs / (workers * PIECES_PER_WORKER);
-    uint32_t grain = (uint32_t)(GRAIN_BYTES / (2 * cz_packed_panel_bytes(list[0].weights)));
+    return 2 * cz_packed_panel_bytes(m->weights);
+}
+
+/* How many items of so many bytes of weights are one piece. */
+static uint32_t grain_of(size_t item_bytes, uint32_t items, uint32_t workers)
+{
+    uint32_t most = items / (workers * PIECES_PER_WORKER);
+    uint32_t grain = (uint32_t)(GRAIN_BYTES / item_bytes);
     grain = grain < most ? grain : most;
     return grain ? grain : 1;
 }
@@ -211,11 +216,26 @@ void cz_matmul_run(const struct cz_kernels *kernels, struct cz_worker *worker,
     uint32_t pairs = 0;
     for (uint32_t i = 0; i < count; i++)
         pairs += pairs_of(&list[i]);
-    uint32_t grain = grain_of(list, pairs, worker->count);
+    uint32_t grain = grain_of(pair_bytes(&list[0]), pairs, worker->count);
     for (struct cz_range range; cz_worker_take(worker, pairs, grain, &range);)
         for (uint32_t i = 0, first = 0; i < count; first += pairs_of(&list[i++])) {
             struct cz_range part = entries_in(&list[i], first, range);
             if (part.end > part.first)
                 kernels->matmul(&list[i], part);
         }
+}
+
+void cz_matmul_run_pair(const struct cz_kernels *kernels, struct cz_worker *worker,
+                        const struct cz_matmul pair[2], cz_matmul_then *then, void *context)
+{
+    enum { PAIR_ROWS = 2 * CZ_PANEL_ROWS };
+    uint32_t pairs = pairs_of(&pair[0]), rows = pair[0].weights->rows;
+    size_t bytes = pair_bytes(&pair[0]) + pair_bytes(&pair[1]);
+    uint32_t grain = grain_of(bytes, pairs, worker->count);
+    for (struct cz_range range; cz_worker_take(worker, pairs, grain, &range);) {
+        kernels->matmul(&pair[0], entries_in(&pair[0], 0, range));
+        kernels->matmul(&pair[1], entries_in(&pair[1], 0, range));
+        uint32_t end = range.end * PAIR_ROWS;
+        then(context, (struct cz_range){range.first * PAIR_ROWS, end < rows ? end : rows});
+    }
 }

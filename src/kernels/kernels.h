@@ -185,6 +185,15 @@ const struct cz_kernels *cz_kernels_at(uint32_t index);
 void cz_matmul_run(const struct cz_kernels *kernels, struct cz_worker *worker,
                    const struct cz_matmul *list, uint32_t count);
 
+/*
+ * The same for two products with as many rows of weights and no `panels`, the same rows of both at a
+ * time: then() gets each range of them, a multiple of 32 but for the last one, when this worker has
+ * computed it.
+ */
+typedef void cz_matmul_then(void *context, struct cz_range rows);
+void cz_matmul_run_pair(const struct cz_kernels *kernels, struct cz_worker *worker,
+                        const struct cz_matmul pair[2], cz_matmul_then *then, void *context);
+
 /* Floats of scratch memory (64-byte aligned) that cz_attend needs. */
 size_t cz_attention_scratch(uint32_t head_dim);
 /* The whole attention of one call by one worker: all chunks, merged and divided. Row i, head h goes
