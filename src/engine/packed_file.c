@@ -65,21 +65,29 @@ static uint64_t finish_word(uint64_t value)
     return value ^ value >> 32;
 }
 
+enum { LANES = 8, STEP = LANES * 8 };
+
+static inline void mix_step(uint64_t lanes[LANES], const unsigned char *bytes)
+{
+    uint64_t words[LANES];
+    memcpy(words, bytes, sizeof words);
+    for (int i = 0; i < LANES; i++)
+        lanes[i] = (lanes[i] ^ words[i]) * MIX + (lanes[i] >> 47);
+}
+
 static uint64_t checksum(uint64_t seed, const void *data, size_t size)
 {
-    enum { LANES = 8, STEP = LANES * 8 };
-    uint64_t lanes[LANES], words[LANES];
-    const unsigned char *bytes = data;
+    uint64_t lanes[LANES], sum = 0;
+    unsigned char last[STEP] = {0};
+    const unsigned char *bytes = data, *end = bytes + size / STEP * STEP;
     for (int i = 0; i < LANES; i++)
         lanes[i] = finish_word(seed + (uint64_t)i * MIX);
-    for (; size; bytes += cz_size_min(size, STEP), size -= cz_size_min(size, STEP)) {
-        if (size < STEP)
-            memset(words, 0, sizeof words);
-        memcpy(words, bytes, cz_size_min(size, STEP));
-        for (int i = 0; i < LANES; i++)
-            lanes[i] = (lanes[i] ^ words[i]) * MIX + (lanes[i] >> 47);
+    for (; bytes < end; bytes += STEP)
+        mix_step(lanes, bytes);
+    if (size % STEP) {
+        memcpy(last, bytes, size % STEP);
+        mix_step(lanes, last);
     }
-    uint64_t sum = 0;
     for (int i = 0; i < LANES; i++)
         sum = finish_word(sum + lanes[i]) * MIX;
     return sum;

@@ -336,36 +336,23 @@ static cloze_status convert_vector(const struct cz_packing *making, const struct
     return CLOZE_OK;
 }
 
-/* One worker's memory for a panel: its values as floats, or taken apart. */
+enum { STRIP_COLUMNS = 2048 }; /* taken apart at a time: stays in the first-level cache */
+
+/* One worker's memory: a panel's values as floats, or a strip of it taken apart. */
 struct scratch {
-    void *memory;
     float *values;
-    struct cz_groups groups;
+    uint8_t codes[CZ_PANEL_ROWS * STRIP_COLUMNS];
+    uint16_t scales[CZ_PANEL_ROWS * STRIP_COLUMNS / 16], minima[CZ_PANEL_ROWS * STRIP_COLUMNS / 16];
+    int8_t low_scales[CZ_PANEL_ROWS * STRIP_COLUMNS / 16];
+    int8_t low_minima[CZ_PANEL_ROWS * STRIP_COLUMNS / 16];
 };
 
-static bool scratch_alloc(struct scratch *scratch, size_t columns)
+/* `columns` columns of some rows, from where `rows` point to. */
+static cloze_status pack_strip(const struct cz_packed *shape, enum cz_dtype dtype,
+                               const char *const *rows, uint32_t count, size_t columns,
+                               struct scratch *into, void *out, struct cloze_error *error)
 {
-    size_t values = (size_t)CZ_PANEL_ROWS * columns, groups = values / 16 + 1;
-    scratch->memory = malloc(values * sizeof(float) + groups * 6 + values);
-    if (!scratch->memory)
-        return false;
-    scratch->values = scratch->memory;
-    scratch->groups.scales = (uint16_t *)(scratch->values + values);
-    scratch->groups.minima = scratch->groups.scales + groups;
-    scratch->groups.low_scales = (int8_t *)(scratch->groups.minima + groups);
-    scratch->groups.low_minima = scratch->groups.low_scales + groups;
-    scratch->groups.codes = (uint8_t *)(scratch->groups.low_minima + groups);
-    return true;
-}
-
-/* Rows as their source stores them: as many as `rows` lists, one after the other. */
-static cloze_status pack_source_groups(const struct cz_packed *shape, enum cz_dtype dtype,
-                                       const void *const *rows, uint32_t count,
-                                       const struct scratch *scratch, void *out,
-                                       struct cloze_error *error)
-{
-    const struct cz_groups *into = &scratch->groups;
-    size_t columns = shape->columns, groups = columns / shape->group;
+    size_t groups = columns / shape->group;
     size_t halves = shape->scales ? columns / CZ_SPAN_COLUMNS : groups;
     for (uint32_t i = 0; i < count; i++)
         cz_dtype_to_groups(dtype, rows[i], columns,
@@ -373,13 +360,32 @@ static cloze_status pack_source_groups(const struct cz_packed *shape, enum cz_dt
                                               into->minima + i * halves,
                                               into->low_scales + i * groups,
                                               into->low_minima + i * groups});
-    struct cz_panel_groups panel = {into->codes, into->scales, into->minima, into->low_scales,
+    struct cz_panel_groups strip = {into->codes, into->scales, into->minima, into->low_scales,
                                     into->low_minima};
-    return cz_pack_groups(shape, out, count, &panel, error);
+    return cz_pack_groups(shape, out, count, (uint32_t)columns, &strip, error);
+}
+
+/* Rows as their source stores them. */
+static cloze_status pack_source_groups(const struct cz_packed *shape, enum cz_dtype dtype,
+                                       const void *const *rows, uint32_t count,
+                                       struct scratch *scratch, unsigned char *out,
+                                       struct cloze_error *error)
+{
+    const struct cz_dtype_info *info = cz_dtype_info(dtype);
+    cloze_status status = CLOZE_OK;
+    for (size_t first = 0; first < shape->columns && !status; first += STRIP_COLUMNS) {
+        const char *at[CZ_PANEL_ROWS];
+        for (uint32_t i = 0; i < count; i++)
+            at[i] = (const char *)rows[i] + first / info->block_elements * info->block_bytes;
+        size_t columns = cz_size_min(shape->columns - first, STRIP_COLUMNS);
+        size_t position = cz_packed_block_position(shape, (uint32_t)(first / CZ_BLOCK_COLUMNS));
+        status = pack_strip(shape, dtype, at, count, columns, scratch, out + position, error);
+    }
+    return status;
 }
 
 static cloze_status convert_panel(const struct cz_packing *making, const struct planned *planned,
-                                  uint32_t panel, const struct scratch *scratch, void *out,
+                                  uint32_t panel, struct scratch *scratch, void *out,
                                   struct cloze_error *error)
 {
     const struct cz_tensor *tensor = planned->tensor;
@@ -436,7 +442,7 @@ static const struct planned *planned_at(const struct cz_packing *making, uint32_
     return &making->plan[low];
 }
 
-static cloze_status convert_item(struct cz_packing *making, const struct scratch *scratch,
+static cloze_status convert_item(struct cz_packing *making, struct scratch *scratch,
                                  uint32_t item, bool follows, struct cz_packed_stream *stream,
                                  struct cloze_error *error)
 {
@@ -457,7 +463,7 @@ static cloze_status convert_item(struct cz_packing *making, const struct scratch
 }
 
 static cloze_status convert_items(struct cz_packing *making, struct cz_worker *worker,
-                                  const struct scratch *scratch, struct cz_packed_stream *stream,
+                                  struct scratch *scratch, struct cz_packed_stream *stream,
                                   struct cloze_error *error)
 {
     enum { GRAIN = 16 };
@@ -478,23 +484,27 @@ static cloze_status convert_items(struct cz_packing *making, struct cz_worker *w
 static void convert_task(void *context, struct cz_worker *worker)
 {
     struct cz_packing *making = context;
-    struct scratch scratch = {0};
     struct cz_packed_stream stream = {0};
     struct cloze_error error = {0};
     cloze_status status = CLOZE_OK;
-    if (!scratch_alloc(&scratch, making->scratch_columns))
+    struct scratch *scratch = malloc(sizeof *scratch);
+    float *values = malloc(making->scratch_columns * CZ_PANEL_ROWS * sizeof *values);
+    if (!scratch || !values)
         status = cz_fail_memory(&error, "packing");
     if (!status)
         status = cz_packed_stream_open(&stream, making->descriptor, making->temporary.data,
                                        &making->lock, making->largest_panel, &error);
-    if (status) /* others stop; what is taken here does nothing */
+    if (!status) {
+        scratch->values = values;
+        status = convert_items(making, worker, scratch, &stream, &error);
+        cloze_status end = cz_packed_stream_close(&stream, !status && !making->failed,
+                                                  status ? NULL : &error);
+        status = status ? status : end;
+    }
+    if (status)
         report(making, status, &error);
-    status = convert_items(making, worker, &scratch, &stream, &error);
-    cloze_status end = cz_packed_stream_close(&stream, !status && !making->failed,
-                                              status ? NULL : &error);
-    if (status || end)
-        report(making, status ? status : end, &error);
-    free(scratch.memory);
+    free(values);
+    free(scratch);
 }
 
 static cloze_status convert_matrices(struct cz_packing *making, struct cloze_error *error)

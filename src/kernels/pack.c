@@ -2,8 +2,8 @@
  * pack.c - groups of codes and scales, or floats, into panels.
  *
  * Packing is a transposition of 32-bit words: the four codes of columns 4 * s and up of every row
- * become the 16 words of step s, and planes are made of whole steps. The loops over 16 words and over
- * a block's 32 codes have constant bounds, so that compilers make vectors of them.
+ * become the 16 words of step s, and planes are made of whole steps. Loops over 16 words have constant
+ * bounds, so that compilers make vectors of them.
  */
 #include "kernels/packed_private.h"
 
@@ -24,6 +24,59 @@ const uint8_t CZ_WIDTH_CODES[CZ_WIDTHS] = {
     [CZ_WIDTH_2] = 3,  [CZ_WIDTH_3] = 7,   [CZ_WIDTH_4] = 15,       [CZ_WIDTH_5] = 31,
     [CZ_WIDTH_6] = 63, [CZ_WIDTH_8] = 255, [CZ_WIDTH_4_TABLE] = 15,
 };
+
+/* ---- Transposition ---- */
+
+typedef uint32_t quad __attribute__((vector_size(16)));
+
+static inline quad load_quad(const unsigned char *at)
+{
+    quad q;
+    memcpy(&q, at, sizeof q);
+    return q;
+}
+
+static inline void store_quad(unsigned char *at, quad q)
+{
+    memcpy(at, &q, sizeof q);
+}
+
+/* Words first..first+3 of four rows to four lines of 16 words. */
+static inline void transpose_quads(const unsigned char *const *rows, size_t first,
+                                   unsigned char *out)
+{
+    enum { LINE = CZ_PANEL_ROWS * 4 };
+    quad a = load_quad(rows[0] + first * 4), b = load_quad(rows[1] + first * 4);
+    quad c = load_quad(rows[2] + first * 4), d = load_quad(rows[3] + first * 4);
+    quad ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), AB = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    quad cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    store_quad(out, __builtin_shufflevector(ab, cd, 0, 1, 4, 5));
+    store_quad(out + LINE, __builtin_shufflevector(ab, cd, 2, 3, 6, 7));
+    store_quad(out + 2 * LINE, __builtin_shufflevector(AB, CD, 0, 1, 4, 5));
+    store_quad(out + 3 * LINE, __builtin_shufflevector(AB, CD, 2, 3, 6, 7));
+}
+
+/* Words 0..words-1 (a multiple of 4) of 16 rows become lines of 16 words. */
+static inline void transpose(const unsigned char *const rows[CZ_PANEL_ROWS], size_t words,
+                             unsigned char *out)
+{
+    for (size_t word = 0; word < words; word += 4)
+        for (size_t row = 0; row < CZ_PANEL_ROWS; row += 4)
+            transpose_quads(rows + row, word, out + (word * CZ_PANEL_ROWS + row) * 4);
+}
+
+/* Replaces the rows by copies of `size` bytes each, of which the first `count` of the first `given`
+ * rows are theirs and all others 0. */
+static void pad_rows(const unsigned char *rows[CZ_PANEL_ROWS], uint32_t given, size_t count,
+                     unsigned char *copies, size_t size)
+{
+    memset(copies, 0, CZ_PANEL_ROWS * size);
+    for (uint32_t i = 0; i < CZ_PANEL_ROWS; i++, copies += size) {
+        if (i < given)
+            memcpy(copies, rows[i], count);
+        rows[i] = copies;
+    }
+}
 
 /* ---- Codes ---- */
 
@@ -81,23 +134,19 @@ static bool codes_fit(enum cz_width width, const struct step *steps)
     return !(all & ~(CZ_WIDTH_CODES[width] * 0x01010101u));
 }
 
-/* The codes of a block, of which `count` columns are in the matrix. */
+/* The codes of a block, of which `count` columns are in the matrix; rows lie `stride` apart. */
 static cloze_status put_codes(enum cz_width width, unsigned char *out, uint32_t rows,
                               size_t stride, const uint8_t *codes, uint32_t count,
                               struct cloze_error *error)
 {
     struct step steps[STEPS];
+    const unsigned char *row[CZ_PANEL_ROWS];
+    uint8_t padded[CZ_PANEL_ROWS][CZ_BLOCK_COLUMNS];
+    for (uint32_t i = 0; i < CZ_PANEL_ROWS; i++)
+        row[i] = codes + (i < rows ? i : 0) * stride;
     if (rows < CZ_PANEL_ROWS || count < CZ_BLOCK_COLUMNS)
-        memset(steps, 0, sizeof steps);
-    for (uint32_t row = 0; row < rows; row++, codes += stride) {
-        uint32_t own[STEPS] = {0};
-        if (count == CZ_BLOCK_COLUMNS)
-            memcpy(own, codes, CZ_BLOCK_COLUMNS);
-        else
-            memcpy(own, codes, count);
-        for (uint32_t s = 0; s < STEPS; s++)
-            steps[s].words[row] = own[s];
-    }
+        pad_rows(row, rows, count, padded[0], sizeof *padded);
+    transpose(row, STEPS, (unsigned char *)steps);
     if (!codes_fit(width, steps))
         return cz_fail(error, CLOZE_INVALID, NULL, "a code does not fit the packed width");
     put_planes(width, out, steps);
@@ -110,12 +159,11 @@ static cloze_status put_codes(enum cz_width width, unsigned char *out, uint32_t 
 static unsigned char *put_halves(unsigned char *out, const uint16_t *halves, uint32_t rows,
                                  size_t stride, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        uint16_t column[CZ_PANEL_ROWS] = {0};
+    for (uint32_t i = 0; i < count; i++, out += CZ_PANEL_ROWS * sizeof *halves) {
+        if (rows < CZ_PANEL_ROWS)
+            memset(out, 0, CZ_PANEL_ROWS * sizeof *halves);
         for (uint32_t row = 0; row < rows; row++)
-            column[row] = halves[row * stride + i];
-        memcpy(out, column, sizeof column);
-        out += sizeof column;
+            memcpy(out + row * sizeof *halves, &halves[row * stride + i], sizeof *halves);
     }
     return out;
 }
@@ -124,7 +172,8 @@ static unsigned char *put_bytes(unsigned char *out, const int8_t *bytes, uint32_
                                 size_t stride, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++, out += CZ_PANEL_ROWS) {
-        memset(out, 0, CZ_PANEL_ROWS);
+        if (rows < CZ_PANEL_ROWS)
+            memset(out, 0, CZ_PANEL_ROWS);
         for (uint32_t row = 0; row < rows; row++)
             out[row] = (unsigned char)bytes[row * stride + i];
     }
@@ -135,18 +184,19 @@ static unsigned char *put_nibbles(unsigned char *out, const int8_t *low, const i
                                   uint32_t rows, size_t stride, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++, out += CZ_PANEL_ROWS) {
-        memset(out, 0, CZ_PANEL_ROWS);
+        if (rows < CZ_PANEL_ROWS)
+            memset(out, 0, CZ_PANEL_ROWS);
         for (uint32_t row = 0; row < rows; row++)
             out[row] = (unsigned char)((low[row * stride + i] & 15) | high[row * stride + i] << 4);
     }
     return out;
 }
 
-/* Scales and minima of a block's groups; `first` is its first group. */
+/* Scales and minima of a block's groups, `first` of `stride` and up. */
 static unsigned char *put_scales(const struct cz_packed *shape, unsigned char *out, uint32_t rows,
-                                 const struct cz_panel_groups *from, uint32_t first)
+                                 const struct cz_panel_groups *from, uint32_t stride,
+                                 uint32_t first)
 {
-    uint32_t stride = shape->columns / shape->group;
     uint32_t count = (uint32_t)cz_size_min(CZ_BLOCK_COLUMNS / shape->group, stride - first);
     size_t padding = CZ_BLOCK_COLUMNS / shape->group - count;
     switch (shape->scales) {
@@ -178,9 +228,10 @@ static bool halves_are_finite(const uint16_t *halves, size_t count)
 }
 
 cloze_status cz_pack_groups(const struct cz_packed *shape, void *out, uint32_t rows,
-                            const struct cz_panel_groups *groups, struct cloze_error *error)
+                            uint32_t columns, const struct cz_panel_groups *groups,
+                            struct cloze_error *error)
 {
-    uint32_t columns = shape->columns, spans = columns / CZ_SPAN_COLUMNS;
+    uint32_t spans = columns / CZ_SPAN_COLUMNS;
     size_t halves = shape->scales ? spans : columns / shape->group;
     unsigned char *at = out;
     if (!halves_are_finite(groups->scales, rows * halves) ||
@@ -194,7 +245,8 @@ cloze_status cz_pack_groups(const struct cz_packed *shape, void *out, uint32_t r
                 at = put_halves(at, groups->minima + span, rows, spans, 1);
         }
         uint32_t count = (uint32_t)cz_size_min(columns - first, CZ_BLOCK_COLUMNS);
-        unsigned char *codes = put_scales(shape, at, rows, groups, first / shape->group);
+        unsigned char *codes = put_scales(shape, at, rows, groups, columns / shape->group,
+                                          first / shape->group);
         cloze_status status = put_codes(shape->width, codes, rows, columns, groups->codes + first,
                                         count, error);
         if (status)
@@ -230,43 +282,34 @@ static bool bfloats_are_finite(const unsigned char *values, size_t count)
     return !bad;
 }
 
-/* A block of one row: 16 pairs become a word of each of 16 lines. */
-static void put_pairs(unsigned char *out, const unsigned char *values, uint32_t pairs)
+/* Of a row of any number of values. */
+static bool row_is_finite(const unsigned char *values, uint32_t columns)
 {
-    for (uint32_t i = 0; i < pairs; i++)
-        memcpy(out + (size_t)i * CZ_PANEL_ROWS * 4, values + (size_t)i * 4, 4);
+    uint16_t last[2] = {0};
+    if (columns % 2)
+        memcpy(last, values + ((size_t)columns - 1) * 2, 2);
+    return bfloats_are_finite(values, columns / 2 * 2) &&
+           bfloats_are_finite((const unsigned char *)last, 2);
 }
 
 cloze_status cz_pack_bfloats(const struct cz_packed *shape, void *out, uint32_t rows,
                              const void *const *values, struct cloze_error *error)
 {
-    enum { PAIRS = CZ_BLOCK_COLUMNS / 2 };
     uint32_t columns = shape->columns;
-    bool finite = true;
-    for (uint32_t row = 0; row < rows; row++) {
-        uint16_t last[2] = {0}; /* of an odd number of columns */
-        if (columns % 2)
-            memcpy(last, (const unsigned char *)values[row] + (columns - 1) * 2, 2);
-        finite = finite && bfloats_are_finite(values[row], columns / 2 * 2) &&
-                 bfloats_are_finite((const unsigned char *)last, 2);
+    unsigned char *to = out, padded[CZ_PANEL_ROWS][CZ_BLOCK_COLUMNS * 2];
+    for (uint32_t i = 0; i < rows; i++)
+        if (!row_is_finite(values[i], columns))
+            return cz_fail(error, CLOZE_INVALID, NULL, "a weight is not a finite number");
+    for (uint32_t first = 0; first < columns; first += CZ_BLOCK_COLUMNS) {
+        const unsigned char *row[CZ_PANEL_ROWS];
+        size_t count = cz_size_min(columns - first, CZ_BLOCK_COLUMNS);
+        for (uint32_t i = 0; i < CZ_PANEL_ROWS; i++)
+            row[i] = (const unsigned char *)values[i < rows ? i : 0] + (size_t)first * 2;
+        if (rows < CZ_PANEL_ROWS || count < CZ_BLOCK_COLUMNS)
+            pad_rows(row, rows, count * 2, padded[0], sizeof *padded);
+        transpose(row, CZ_BLOCK_COLUMNS / 2, to);
+        to += cz_packed_block_bytes(shape);
     }
-    if (!finite)
-        return cz_fail(error, CLOZE_INVALID, NULL, "a weight is not a finite number");
-    if (rows < CZ_PANEL_ROWS || columns % CZ_BLOCK_COLUMNS)
-        memset(out, 0, cz_packed_panel_bytes(shape));
-    for (uint32_t first = 0; first < columns; first += CZ_BLOCK_COLUMNS)
-        for (uint32_t row = 0; row < rows; row++) {
-            const unsigned char *from = (const unsigned char *)values[row] + (size_t)first * 2;
-            unsigned char *to = (unsigned char *)out + ((size_t)first / 2 * CZ_PANEL_ROWS + row) * 4;
-            if (columns - first >= CZ_BLOCK_COLUMNS) {
-                put_pairs(to, from, PAIRS);
-                continue;
-            }
-            put_pairs(to, from, (columns - first) / 2);
-            if (columns % 2)
-                memcpy(to + (size_t)((columns - first) / 2) * CZ_PANEL_ROWS * 4,
-                       from + (columns - first - 1) * 2, 2);
-        }
     return CLOZE_OK;
 }
 
@@ -329,7 +372,7 @@ static cloze_status pack_quantised(const struct cz_packed *shape, void *out, uin
     for (size_t i = 0; i < 2 * all; i++)
         halves[i] = cz_float_to_half(scales[i] / *multiplier);
     struct cz_panel_groups panel = {codes, halves, halves + all, NULL, NULL};
-    status = cz_pack_groups(shape, out, rows, &panel, error);
+    status = cz_pack_groups(shape, out, rows, shape->columns, &panel, error);
 out:
     free(halves);
     free(scales);

@@ -112,8 +112,8 @@ float cz_packed_multiplier(const struct cz_packed *matrix, uint32_t panel);
  */
 size_t cz_packed_header_bytes(const struct cz_packed *matrix);
 
-/* Codes and scales of some rows, as in model/dtype.h; columns is a multiple of group. For
- * CZ_WIDTH_4_TABLE codes are indices into the table. */
+/* Codes and scales of some rows and columns (whole groups), as in model/dtype.h. For CZ_WIDTH_4_TABLE
+ * codes are indices into the table. */
 struct cz_panel_groups {
     const uint8_t *codes;                  /* [rows][columns] */
     const uint16_t *scales, *minima;       /* halves: [rows][columns / group]; two levels:
@@ -121,10 +121,12 @@ struct cz_panel_groups {
     const int8_t *low_scales, *low_minima; /* two levels: [rows][columns / group] */
 };
 
-/* Fails (CLOZE_INVALID) on scales that are not finite and codes that do not fit the width. The
- * multiplier is 1. */
+/* Packs `columns` of the shape's columns, whole blocks and spans but at its end; `out` is where the
+ * first of their blocks belongs (cz_packed_block_position). Fails (CLOZE_INVALID) on scales that are
+ * not finite and codes that do not fit the width. The multiplier is 1. */
 cloze_status cz_pack_groups(const struct cz_packed *shape, void *out, uint32_t rows,
-                            const struct cz_panel_groups *groups, struct cloze_error *error);
+                            uint32_t columns, const struct cz_panel_groups *groups,
+                            struct cloze_error *error);
 
 /* Rows of floats [rows][columns]: rounded to bf16, or quantised to the shape's width (one level of
  * scales) by cz_quantize_groups. Fails (CLOZE_INVALID) on values that are not finite. */

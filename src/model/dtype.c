@@ -139,6 +139,10 @@ static void fifth_bits(const uint8_t *bytes, uint8_t *codes)
     }
 }
 
+/*
+ * Loops write through pointers of their own: bytes may alias all, so that out->codes would be read
+ * again for each.
+ */
 static void q4_0(const uint8_t *block, const struct cz_groups *out)
 {
     out->scales[0] = half_at(block);
@@ -169,9 +173,10 @@ static void q5_1(const uint8_t *block, const struct cz_groups *out)
 
 static void q8_0(const uint8_t *block, const struct cz_groups *out)
 {
+    uint8_t *codes = out->codes;
     out->scales[0] = half_at(block);
     for (unsigned i = 0; i < 32; i++)
-        out->codes[i] = block[2 + i] ^ 0x80u; /* signed to offset 128 */
+        codes[i] = block[2 + i] ^ 0x80u; /* signed to offset 128 */
 }
 
 /* 64 bytes to 256 codes of two bits: group g of 32 of a half has bits 2g of the half's 32 bytes. */
@@ -180,6 +185,14 @@ static void pairs_of_bits(const uint8_t *bytes, uint8_t *codes)
     for (unsigned g = 0; g < 8; g++)
         for (unsigned i = 0; i < 32; i++)
             codes[32 * g + i] = bytes[g / 4 * 32 + i] >> g % 4 * 2 & 3;
+}
+
+/* 32 bytes of single bits, bit g of which belong to group g of 32 codes, put at bit `to`. */
+static void add_bits(const uint8_t *bytes, unsigned to, uint8_t *codes)
+{
+    for (unsigned g = 0; g < 8; g++)
+        for (unsigned i = 0; i < 32; i++)
+            codes[32 * g + i] |= (uint8_t)((bytes[i] >> g & 1) << to);
 }
 
 /* scales[16], qs[64], d, dmin. */
@@ -205,9 +218,7 @@ static void q3_k(const uint8_t *block, const struct cz_groups *out)
         out->low_scales[i] = (int8_t)((int)scale - 32);
     }
     pairs_of_bits(block + 32, out->codes);
-    for (unsigned g = 0; g < 8; g++)
-        for (unsigned i = 0; i < 32; i++)
-            out->codes[32 * g + i] |= (uint8_t)((block[i] >> g & 1) << 2);
+    add_bits(block, 2, out->codes);
 }
 
 /* The 6-bit scale and minimum of sub-block j < 8 from the 12 bytes that Q4_K and Q5_K share. */
@@ -252,15 +263,14 @@ static void q5_k(const uint8_t *block, const struct cz_groups *out)
 {
     k_scales(block, out);
     long_nibbles(block + 48, out->codes);
-    for (unsigned g = 0; g < 8; g++)
-        for (unsigned i = 0; i < 32; i++)
-            out->codes[32 * g + i] |= (uint8_t)((block[16 + i] >> g & 1) << 4);
+    add_bits(block + 16, 4, out->codes);
 }
 
 /* ql[128], qh[64], int8 scales[16], d. Per 128 elements: group g of 32 takes nibble g / 2 of
  * ql[l + 32 * (g % 2)] and bits 2g of qh[l]. */
 static void q6_k(const uint8_t *block, const struct cz_groups *out)
 {
+    uint8_t *codes = out->codes;
     out->scales[0] = half_at(block + 208);
     memcpy(out->low_scales, block + 192, 16);
     for (unsigned half = 0; half < 2; half++)
@@ -268,7 +278,7 @@ static void q6_k(const uint8_t *block, const struct cz_groups *out)
             for (unsigned l = 0; l < 32; l++) {
                 unsigned low = block[half * 64 + group % 2 * 32 + l] >> group / 2 * 4 & 15u;
                 unsigned high = block[128 + half * 32 + l] >> group * 2 & 3u;
-                out->codes[half * 128 + group * 32 + l] = (uint8_t)(low | high << 4);
+                codes[half * 128 + group * 32 + l] = (uint8_t)(low | high << 4);
             }
 }
 

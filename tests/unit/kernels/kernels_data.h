@@ -134,7 +134,7 @@ static inline void pack_panel(struct matrix *m, uint32_t panel, uint32_t rows)
     size_t group = at / p->group, half = p->scales ? at / 256 : group;
     struct cz_panel_groups groups = {m->codes + at, m->scales + half, m->minima + half,
                                      m->low_scales + group, m->low_minima + group};
-    ASSERT_OK(cz_pack_groups(p, out, rows, &groups, &error));
+    ASSERT_OK(cz_pack_groups(p, out, rows, p->columns, &groups, &error));
     memcpy((unsigned char *)m->memory + panel * sizeof multiplier, &multiplier, sizeof multiplier);
 }
 

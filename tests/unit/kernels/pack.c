@@ -142,10 +142,10 @@ static void bad_input_is_refused(void **state)
     uint16_t scale = cz_float_to_half(1.0f);
     float values[32] = {NAN}, multiplier;
     struct cz_panel_groups groups = {codes, &scale, NULL, NULL, NULL};
-    ASSERT_FAILS(cz_pack_groups(&shape, memory, 1, &groups, &error), CLOZE_INVALID, "does not fit");
+    ASSERT_FAILS(cz_pack_groups(&shape, memory, 1, 32, &groups, &error), CLOZE_INVALID, "does not fit");
     codes[0] = 15;
     scale = cz_float_to_half(INFINITY);
-    ASSERT_FAILS(cz_pack_groups(&shape, memory, 1, &groups, &error), CLOZE_INVALID, "not finite");
+    ASSERT_FAILS(cz_pack_groups(&shape, memory, 1, 32, &groups, &error), CLOZE_INVALID, "not finite");
     ASSERT_FAILS(cz_pack_floats(&shape, memory, 1, values, &multiplier, &error), CLOZE_INVALID,
                  "not a finite number");
     shape.scales = CZ_SCALES_NIBBLES;
