@@ -1,13 +1,18 @@
 /*
  * pool.c - workers, barriers, shared loops.
  *
- * All waiting is for a 32-bit word to change: `generation` (a new run), `phase` (a barrier opened).
- * Whoever changes a word wakes sleepers only when there are some.
+ * All waiting is for a 32-bit word to change: a worker's `start` (a new run), `phase` (a barrier
+ * opened). Whoever changes a word wakes sleepers only when there are some.
  *
  * Shared loops: every worker has its own share of the items, in one piece, so that it reads memory in
  * one stream; when the share is used up it takes from the shares of the workers behind it. A worker
  * counts what was taken of its share in one of two counters, the phase's last bit says which. The other
  * one was used before the last barrier, by nobody since: a worker resets it when it arrives at the next.
+ *
+ * Foreign processes: workers meet thousands of times a second, so one that shares its CPU with a
+ * program that computes holds up all others for most of the time. Therefore workers count the time
+ * that their CPUs spent on others; when that comes to a good part of a CPU, as many workers rest for a
+ * while, and the rest of the pool keeps the CPUs that it gets for itself.
  */
 #include "kernels/pool.h"
 
@@ -15,13 +20,13 @@
 
 #include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -29,9 +34,12 @@ enum {
     PAUSES_PER_LOOK = 64,        /* at the clock */
     BARRIER_SPIN_NS = 60 * 1000, /* a barrier opens within microseconds or a worker lost its CPU */
     RUN_SPIN_NS = 300 * 1000,    /* what the engine does between two steps */
-    YIELDS = 4,
-    MOST_VICTIMS = 8, /* shares that a worker looks into besides its own */
+    MOST_VICTIMS = 8,            /* shares that a worker looks into besides its own */
+    WINDOW_NS = 10 * 1000 * 1000, /* of runs, after which lost time is looked at */
+    LEAST_REST_NS = 200 * 1000 * 1000,
+    MOST_REST_NS = 2000 * 1000 * 1000, /* the rest doubles while it proves necessary */
 };
+static const double lost_cpu = 0.3; /* of a CPU, and more: one worker rests */
 
 /* A word that threads wait on, alone in its cache line. */
 struct gate {
@@ -45,15 +53,17 @@ struct share {
 };
 
 struct cz_pool {
-    struct gate generation;
     struct gate phase;
     _Alignas(64) _Atomic uint32_t arrived;
     _Alignas(64) cz_pool_task *task; /* of the current run; NULL: the workers end */
     void *context;
-    uint32_t count;
+    uint32_t count, active; /* workers 0..active-1 run */
     pthread_t *threads;        /* [count - 1] */
     struct cz_worker *workers; /* [count] */
     struct share *shares;      /* [count] */
+    struct gate *starts;       /* [count] */
+    uint64_t window_ns;        /* of runs since lost time was looked at */
+    uint64_t rest_ns, rest_end; /* of those that don't run: the next rest's length, this one's end */
 };
 
 static void relax(void)
@@ -83,22 +93,20 @@ static bool spin(struct gate *gate, uint32_t old, uint64_t spin_ns)
             relax();
         }
     } while (cz_clock_ns() - start < spin_ns);
-    for (int i = 0; i < YIELDS; i++) {
-        sched_yield();
-        if (changed(gate, old))
-            return true;
-    }
     return false;
 }
 
-static void gate_wait(struct gate *gate, uint32_t old, uint64_t spin_ns)
+/* Returns how long it slept. */
+static uint64_t gate_wait(struct gate *gate, uint32_t old, uint64_t spin_ns)
 {
     if (spin(gate, old, spin_ns))
-        return;
+        return 0;
+    uint64_t start = cz_clock_ns();
     atomic_fetch_add(&gate->sleepers, 1);
     while (!changed(gate, old))
         syscall(SYS_futex, &gate->word, FUTEX_WAIT_PRIVATE, old, NULL, NULL, 0);
     atomic_fetch_sub(&gate->sleepers, 1);
+    return cz_clock_ns() - start;
 }
 
 static void gate_open(struct gate *gate)
@@ -115,8 +123,8 @@ void cz_worker_barrier(struct cz_worker *worker)
     uint32_t phase = atomic_load_explicit(&pool->phase.word, memory_order_acquire);
     atomic_store_explicit(&pool->shares[worker->index].taken[~phase & 1], 0, memory_order_relaxed);
     uint32_t before = atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel);
-    if (before + 1 < pool->count) {
-        gate_wait(&pool->phase, phase, BARRIER_SPIN_NS);
+    if (before + 1 < worker->count) {
+        worker->slept_ns += gate_wait(&pool->phase, phase, BARRIER_SPIN_NS);
         return;
     }
     atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
@@ -137,7 +145,7 @@ static bool take_from(const struct cz_worker *worker, uint32_t owner, uint32_t c
                       struct cz_range *range)
 {
     struct cz_pool *pool = worker->pool;
-    struct cz_worker other = {pool, owner, worker->count};
+    struct cz_worker other = {.index = owner, .count = worker->count};
     struct cz_range share = cz_worker_share(&other, count, grain);
     uint32_t phase = atomic_load_explicit(&pool->phase.word, memory_order_relaxed);
     _Atomic uint32_t *taken = &pool->shares[owner].taken[phase & 1];
@@ -161,27 +169,77 @@ bool cz_worker_take(struct cz_worker *worker, uint32_t count, uint32_t grain,
     return false;
 }
 
+static uint64_t thread_cpu_ns(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+static void run_task(struct cz_pool *pool, struct cz_worker *worker)
+{
+    uint64_t start = cz_clock_ns() - thread_cpu_ns() - worker->slept_ns;
+    pool->task(pool->context, worker);
+    int64_t lost = (int64_t)(cz_clock_ns() - thread_cpu_ns() - worker->slept_ns - start);
+    worker->lost_ns += lost > 0 ? (uint64_t)lost : 0;
+    cz_worker_barrier(worker);
+}
+
 static void *worker_main(void *argument)
 {
     struct cz_worker *worker = argument;
     struct cz_pool *pool = worker->pool;
     for (uint32_t seen = 0;; seen++) {
-        gate_wait(&pool->generation, seen, RUN_SPIN_NS);
+        gate_wait(&pool->starts[worker->index], seen, RUN_SPIN_NS);
         if (!pool->task)
             return NULL;
-        pool->task(pool->context, worker);
-        cz_worker_barrier(worker);
+        run_task(pool, worker);
+    }
+}
+
+/* No run is in progress. */
+static void set_active(struct cz_pool *pool, uint32_t active)
+{
+    pool->active = active;
+    for (uint32_t i = 0; i < pool->count; i++) {
+        pool->workers[i].count = active;
+        memset(&pool->shares[i], 0, sizeof pool->shares[i]);
+    }
+}
+
+/* After a run of so long: who runs in the next one. */
+static void review(struct cz_pool *pool, uint64_t ns)
+{
+    pool->window_ns += ns;
+    if (pool->count == 1 || pool->window_ns < WINDOW_NS)
+        return;
+    double lost = 0;
+    for (uint32_t i = 0; i < pool->active; i++) {
+        lost += (double)pool->workers[i].lost_ns / (double)pool->window_ns;
+        pool->workers[i].lost_ns = 0;
+    }
+    pool->window_ns = 0;
+    uint32_t too_many = (uint32_t)(lost + 1 - lost_cpu);
+    if (too_many && pool->active > 1) {
+        set_active(pool, pool->active > too_many ? pool->active - too_many : 1);
+        pool->rest_end = cz_clock_ns() + pool->rest_ns;
+        pool->rest_ns = pool->rest_ns * 2 < MOST_REST_NS ? pool->rest_ns * 2 : MOST_REST_NS;
+    } else if (pool->active == pool->count) {
+        pool->rest_ns = LEAST_REST_NS;
+    } else if (cz_clock_ns() > pool->rest_end) {
+        set_active(pool, pool->count);
     }
 }
 
 void cz_pool_run(struct cz_pool *pool, cz_pool_task *task, void *context)
 {
+    uint64_t start = cz_clock_ns();
     pool->task = task;
     pool->context = context;
-    if (pool->count > 1)
-        gate_open(&pool->generation);
-    task(context, &pool->workers[0]);
-    cz_worker_barrier(&pool->workers[0]);
+    for (uint32_t i = 1; i < pool->active; i++)
+        gate_open(&pool->starts[i]);
+    run_task(pool, &pool->workers[0]);
+    review(pool, cz_clock_ns() - start);
 }
 
 /* Threads 1..count-1, with all signals blocked; on failure pool->count is what was started. */
@@ -215,18 +273,20 @@ cloze_status cz_pool_create(uint32_t threads, struct cz_pool **out, struct cloze
     struct cz_pool *pool = aligned_alloc(64, sizeof *pool);
     if (!pool)
         return cz_fail_memory(error, "the thread pool");
-    *pool = (struct cz_pool){.count = threads};
+    *pool = (struct cz_pool){.count = threads, .rest_ns = LEAST_REST_NS};
     pool->threads = calloc(threads, sizeof *pool->threads);
     pool->workers = calloc(threads, sizeof *pool->workers);
     pool->shares = aligned_alloc(64, threads * sizeof *pool->shares);
-    if (!pool->threads || !pool->workers || !pool->shares) {
+    pool->starts = aligned_alloc(64, threads * sizeof *pool->starts);
+    if (!pool->threads || !pool->workers || !pool->shares || !pool->starts) {
         pool->count = 1;
         cz_pool_free(pool);
         return cz_fail_memory(error, "the thread pool");
     }
-    memset(pool->shares, 0, threads * sizeof *pool->shares);
+    memset(pool->starts, 0, threads * sizeof *pool->starts);
     for (uint32_t i = 0; i < threads; i++)
-        pool->workers[i] = (struct cz_worker){pool, i, threads};
+        pool->workers[i] = (struct cz_worker){.pool = pool, .index = i};
+    set_active(pool, threads);
     if (!start_threads(pool)) {
         cz_pool_free(pool);
         return cz_fail(error, CLOZE_MEMORY, "threads", "the system refused to start %u threads",
@@ -241,12 +301,13 @@ void cz_pool_free(struct cz_pool *pool)
     if (!pool)
         return;
     pool->task = NULL;
-    if (pool->count > 1)
-        gate_open(&pool->generation);
+    for (uint32_t i = 1; i < pool->count; i++)
+        gate_open(&pool->starts[i]);
     for (uint32_t i = 1; i < pool->count; i++)
         pthread_join(pool->threads[i - 1], NULL);
     free(pool->workers);
     free(pool->shares);
+    free(pool->starts);
     free(pool->threads);
     free(pool);
 }

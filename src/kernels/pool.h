@@ -16,9 +16,9 @@
  * Between two barriers all workers share at most ONE loop (with the same items and grain). All
  * writes before a barrier are seen by all workers after it. A whole forward pass is one cz_pool_run.
  *
- * Waiting: workers spin for some microseconds, then yield, then sleep on a futex, so a pool that
- * waits for a request costs nothing, and a foreign process on the cores slows the pool down only by
- * what it takes itself. One thread calls cz_pool_run at a time.
+ * Waiting: workers spin for some microseconds, then sleep on a futex, so a pool that waits for a
+ * request costs nothing. While foreign processes take CPUs away, fewer workers run (pool.c). One thread
+ * calls cz_pool_run at a time.
  */
 #ifndef CZ_KERNELS_POOL_H
 #define CZ_KERNELS_POOL_H
@@ -32,7 +32,8 @@ struct cz_pool;
 struct cz_worker {
     struct cz_pool *pool;
     uint32_t index; /* 0 is the caller of cz_pool_run */
-    uint32_t count; /* workers in the pool */
+    uint32_t count; /* workers in this run */
+    uint64_t slept_ns, lost_ns; /* the pool's own: asleep at barriers; without a CPU in tasks */
 };
 
 struct cz_range {
