@@ -14,7 +14,7 @@ enum bench_multiply { BENCH_INT8, BENCH_BFLOAT, BENCH_FLOAT };
 double bench_peak(struct cz_pool *pool, enum bench_multiply multiply);
 
 /* Reads memory (a multiple of 64) on all workers, each its share, and returns 10^9 bytes a second:
- * the fastest of several loops, with different numbers of streams and prefetches. */
+ * the average of the fastest of several loops, with different numbers of streams. */
 double bench_read_rate(struct cz_pool *pool, const void *memory, size_t bytes);
 
 /* Seconds: of CPU time where the pool is the caller alone, so that other processes disturb less. */

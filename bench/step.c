@@ -5,15 +5,14 @@
  *
  * Prints one line of JSON: prefill and decode in tokens per second, for one sequence and for
  * `sequences` together, each the median over the repetitions; between them, what the machine gives:
- * own read loops over a buffer of the weights' size before and after decoding, the fastest of all
- * passes, and a loop of vpdpbusd. The share is the median of the repetitions' shares. As in llama-bench,
+ * own read loops over a buffer of the weights' size (the fastest loop's average, before and after
+ * decoding), and a loop of vpdpbusd. The share is the median of the repetitions' shares. As in llama-bench,
  * decoding starts with an empty cache, takes arbitrary tokens and computes all logits of every one.
  */
 #include "base/clock.h"
 #include "engine/backend.h"
 #include "peak.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,14 +99,10 @@ struct figures {
     double share[MAX_REPETITIONS]; /* of what is read when decoding in what can be read */
 };
 
-/* 10^9 bytes a second, the fastest of some passes. */
+/* 10^9 bytes a second. */
 static double read_peak(struct bench *bench)
 {
-    enum { PASSES = 3 };
-    double best = 0;
-    for (int i = 0; i < PASSES; i++)
-        best = fmax(best, bench_read_rate(bench->pool, bench->memory, bench->memory_size));
-    return best;
+    return bench_read_rate(bench->pool, bench->memory, bench->memory_size);
 }
 
 /* 10^9 bytes of the source file that decoding at this speed reads each second. */
@@ -123,7 +118,7 @@ static void measure(struct bench *bench, struct figures *figures)
         figures->read[at] = read_peak(bench);
         if (bench->generate)
             figures->decode[at] = run_once(bench, 1);
-        figures->read[at] = fmax(figures->read[at], read_peak(bench));
+        figures->read[at] = (figures->read[at] + read_peak(bench)) / 2;
         figures->share[at] = bandwidth(bench, figures->decode[at]) / figures->read[at];
         figures->peak[at] = bench_peak(bench->pool, BENCH_INT8);
         if (bench->prompt)
