@@ -271,6 +271,7 @@ static cloze_status allocate(struct cz_cpu_backend *backend, struct cloze_error 
     backend->memory = map_memory(backend->memory_bytes);
     if (!backend->kv || !backend->memory)
         return cz_fail_memory(error, "the KV cache and the buffers of a step");
+    madvise(backend->kv, backend->kv_bytes, MADV_HUGEPAGE); /* where refused, it is only slower */
     carver = (struct carver){backend->memory, 0};
     carve_all(backend, &carver);
     return CLOZE_OK;

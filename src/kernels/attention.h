@@ -11,6 +11,8 @@
 
 #include "kernels/layout.h"
 
+enum { MOST_COLUMNS_OF_VALUES = 4 }; /* registers of values that one vector meets at a time */
+
 /* One group of vectors and one chunk. */
 struct group {
     const struct cz_attention *attention;
@@ -115,39 +117,52 @@ score_block(struct group *group, enum cz_kv_form form, uint32_t count, uint32_t 
     }
 }
 
-/* The values of all positions, weighed, to out[head_dim] of each vector. */
+/* The values of all positions, weighed: the dimensions from `d` on that `columns` registers hold. */
+static inline __attribute__((always_inline)) void
+weigh_columns(const struct group *group, enum cz_kv_form form, uint32_t count, uint32_t columns,
+              uint32_t d, struct cz_attention_part *part)
+{
+    uint32_t dims = group->attention->head_dim;
+    lanes sums[VECTORS][MOST_COLUMNS_OF_VALUES];
+    UNROLL for (uint32_t v = 0; v < count; v++)
+        UNROLL for (uint32_t c = 0; c < columns; c++)
+            sums[v][c] = lanes_set(0.0f);
+    for (uint32_t p = group->all.first; p < group->all.end;) {
+        uint32_t block = p / CZ_KV_POSITIONS, end = (block + 1) * CZ_KV_POSITIONS;
+        const unsigned char *values = cz_kv_values(form, dims, tile_of(group, block));
+        for (end = end < group->all.end ? end : group->all.end; p < end; p++) {
+            size_t at = (size_t)(p % CZ_KV_POSITIONS) * dims + d;
+            lanes loaded[MOST_COLUMNS_OF_VALUES];
+            UNROLL for (uint32_t c = 0; c < columns; c++)
+                loaded[c] = load_kv(form, values, at + c * LANES);
+            UNROLL for (uint32_t v = 0; v < count; v++)
+            {
+                lanes w = lanes_set(group->scores[v][p]);
+                UNROLL for (uint32_t c = 0; c < columns; c++)
+                    sums[v][c] = lanes_fma(w, loaded[c], sums[v][c]);
+            }
+        }
+    }
+    UNROLL for (uint32_t v = 0; v < count; v++)
+        UNROLL for (uint32_t c = 0; c < columns; c++)
+            lanes_store(part->values + (size_t)(group->first + v) * dims + d + c * LANES,
+                        sums[v][c]);
+}
+
+/* To out[head_dim] of each vector. Few vectors leave registers for twice as many dimensions, so that
+ * values are read half as often. */
 static inline __attribute__((always_inline)) void
 weigh_values(const struct group *group, enum cz_kv_form form, uint32_t count,
              struct cz_attention_part *part)
 {
-    const struct cz_attention *a = group->attention;
-    uint32_t dims = a->head_dim;
-    for (uint32_t d = 0; d < dims; d += 2 * LANES) {
-        uint32_t second = d + LANES < dims ? LANES : 0; /* head_dim may be odd times 16 */
-        lanes sums[VECTORS][2];
-        UNROLL for (uint32_t v = 0; v < count; v++)
-            sums[v][0] = sums[v][1] = lanes_set(0.0f);
-        for (uint32_t p = group->all.first; p < group->all.end;) {
-            uint32_t block = p / CZ_KV_POSITIONS, end = (block + 1) * CZ_KV_POSITIONS;
-            const unsigned char *values = cz_kv_values(form, dims, tile_of(group, block));
-            for (end = end < group->all.end ? end : group->all.end; p < end; p++) {
-                size_t at = (size_t)(p % CZ_KV_POSITIONS) * dims + d;
-                lanes low = load_kv(form, values, at), high = load_kv(form, values, at + second);
-                UNROLL for (uint32_t v = 0; v < count; v++)
-                {
-                    lanes w = lanes_set(group->scores[v][p]);
-                    sums[v][0] = lanes_fma(w, low, sums[v][0]);
-                    sums[v][1] = lanes_fma(w, high, sums[v][1]);
-                }
-            }
-        }
-        UNROLL for (uint32_t v = 0; v < count; v++)
-        {
-            float *out = part->values + (size_t)(group->first + v) * dims + d;
-            lanes_store(out + second, sums[v][1]);
-            lanes_store(out, sums[v][0]);
-        }
-    }
+    uint32_t dims = group->attention->head_dim, d = 0;
+    if (count <= VECTORS / 2)
+        for (; d + 4 * LANES <= dims; d += 4 * LANES)
+            weigh_columns(group, form, count, 4, d, part);
+    for (; d + 2 * LANES <= dims; d += 2 * LANES)
+        weigh_columns(group, form, count, 2, d, part);
+    if (d < dims) /* head_dim may be odd times 16 */
+        weigh_columns(group, form, count, 1, d, part);
 }
 
 /* Scores of one vector to weights: exp(score - maximum) where visible, 0 elsewhere. Vectors of 16
