@@ -515,6 +515,18 @@ static void fill_classes(struct cz_machine *machine, const struct cz_local *loca
         next[byte] = STEP_DEAD;
 }
 
+static void fill_string(struct cz_machine *machine, const struct cz_local *local, uint32_t escape,
+                        uint32_t next[256])
+{
+    const char *candidates = cz_string_candidates(escape);
+    if (candidates)
+        only(next, candidates, strlen(candidates));
+    else if (!escape && local->kind == LOCAL_NAME)
+        fill_name(machine, local, next);
+    else if (!escape)
+        fill_classes(machine, local, local->a, "\"\\", next);
+}
+
 static void fill_table(struct cz_machine *machine, const struct cz_local *local, uint32_t next[256])
 {
     static const char structure[] = "\"{}[],:-0123456789tfn \t\r\n";
@@ -530,12 +542,10 @@ static void fill_table(struct cz_machine *machine, const struct cz_local *local,
             next[byte] = byte && strchr(numeric, (int)byte) ? 0 : rest;
         break;
     case LOCAL_NAME:
-        if (local->d == 0)
-            fill_name(machine, local, next);
+        fill_string(machine, local, local->d, next);
         break;
     case LOCAL_STRING:
-        if (local->b == 0)
-            fill_classes(machine, local, local->a, "\"\\", next);
+        fill_string(machine, local, local->b, next);
         break;
     case LOCAL_LEXEME:
         fill_classes(machine, local, local->a, NULL, next);

@@ -551,6 +551,8 @@ struct cz_inner {
 /* One byte inside the quotes (not the closing one): false when nothing can follow. */
 bool cz_string_step(struct cz_machine *machine, struct cz_inner *inner, uint32_t *escape,
                     uint8_t byte);
+/* The only bytes that can follow in this escape state; NULL: many. */
+const char *cz_string_candidates(uint32_t escape);
 /* The escape state lets the string end: *inner is then what was read in full. */
 bool cz_string_settle(struct cz_machine *machine, struct cz_inner *inner, uint32_t escape);
 /* Narrows a named range to what is allowed; false when that is nothing. */

@@ -202,6 +202,20 @@ static bool digits_alive(struct cz_machine *machine, const struct cz_inner *inne
            (last > 0xDFFF && unit_alive(machine, &alone, first > 0xE000 ? first : 0xE000, last));
 }
 
+const char *cz_string_candidates(uint32_t escape)
+{
+    switch (kind_of(escape)) {
+    case BACKSLASH:
+    case HIGH_BACKSLASH:
+        return "\"\\/bfnrtu";
+    case UNICODE:
+    case HIGH_UNICODE:
+        return "0123456789abcdefABCDEF";
+    default:
+        return NULL;
+    }
+}
+
 static int hex_value(const struct cz_machine *machine, uint8_t byte)
 {
     if (byte >= '0' && byte <= '9')
