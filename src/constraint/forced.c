@@ -81,12 +81,9 @@ static bool is_crossed(struct cz_machine *machine, struct cz_slice text, size_t 
     const struct cz_trie *trie = &machine->vocab->trie;
     uint32_t at = 0;
     for (size_t i = start; i < text.size; i++) {
-        uint32_t child = at + 1, last = at + trie->nodes[at].skip;
-        while (child < last && trie->nodes[child].byte != (uint8_t)text.data[i])
-            child += trie->nodes[child].skip;
-        if (child >= last)
+        at = cz_trie_child(trie, at, (uint8_t)text.data[i]);
+        if (!at)
             return false;
-        at = child;
         if (i >= end && trie->nodes[at].token != UINT32_MAX)
             return true;
     }

@@ -3,7 +3,7 @@
  */
 #include "constraint/machine.h"
 
-#include "constraint/vocab_internal.h"
+#include "constraint/walk.h"
 
 #include <malloc.h>
 #include <stdlib.h>
@@ -111,10 +111,10 @@ cloze_status cz_machine_create(struct cz_vocab *vocab, const struct cz_grammar_o
     machine->cycle_depth = UINT32_MAX;
     machine->exprs = cz_expr_store_create();
     machine->numbers = cz_number_store_create(options->policy == CZ_POLICY_GENERATE);
-    machine->walk_starts = calloc(vocab->longest + 3, sizeof *machine->walk_starts);
+    machine->walk_levels = calloc(vocab->longest + 3, sizeof *machine->walk_levels);
     machine->scratch_words = calloc((size_t)vocab->words + vocab->words / 32 + 1,
                                     sizeof *machine->scratch_words);
-    if (!machine->exprs || !machine->numbers || !machine->walk_starts || !machine->scratch_words ||
+    if (!machine->exprs || !machine->numbers || !machine->walk_levels || !machine->scratch_words ||
         !start_tables(machine)) {
         cz_machine_free(machine);
         return cz_fail_memory(error, "a grammar");
@@ -138,7 +138,7 @@ static void list_owned(struct cz_machine *machine, struct cz_intern *tables[TABL
         machine->props,        machine->items,         machine->object_facts, machine->keysets,
         machine->keyset_of,    machine->array_facts,   machine->locals,       machine->effects,
         machine->alternatives, machine->pushes,        machine->stacks,       machine->masks,
-        machine->splits,       machine->array_targets, machine->walk.items,   machine->walk_starts,
+        machine->splits,       machine->array_targets, machine->walk.items,   machine->walk_levels,
         machine->scratch_words, machine->freedoms, machine->constant_values};
     memcpy(tables, all_tables, sizeof all_tables);
     memcpy(arrays, all_arrays, sizeof all_arrays);

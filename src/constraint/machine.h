@@ -354,7 +354,7 @@ struct cz_machine {
 
     uint32_t root_local, root_stack;
     struct cz_threads walk;  /* scratch of the mask walk */
-    uint32_t *walk_starts;
+    struct cz_walk_level *walk_levels;
     uint32_t *scratch_words; /* [mask words], and behind them a bit for each */
     size_t table_bytes;      /* transition tables */
 };

@@ -219,9 +219,9 @@ static bool differ(struct cz_machine *machine, struct cz_split *split, uint32_t 
                    uint32_t b)
 {
     const struct cz_trie *trie = &machine->vocab->trie;
-    uint32_t end = at + trie->nodes[at].skip;
+    struct cz_trie_cursor children = cz_trie_children(trie, at);
     enum { PART_LIMIT = 4096 };
-    for (uint32_t child = at + 1; child < end; child += trie->nodes[child].skip) {
+    for (uint32_t child; (child = cz_trie_next(trie, &children, NULL, 0));) {
         uint8_t byte = trie->nodes[child].byte;
         uint32_t x = cz_local_step(machine, a, byte), y = cz_local_step(machine, b, byte);
         if (x == y)
@@ -394,10 +394,8 @@ static bool redo_parts(struct cz_tokens *found, uint32_t local, uint32_t stack)
     found->trie = trie;
     for (uint32_t i = 0; i < machine->splits[local].part_count; i++) {
         uint32_t node = machine->splits[local].parts[i];
-        for (uint32_t n = node; n < node + trie->nodes[node].skip; n++) {
-            for (uint32_t t = trie->nodes[n].token; t != UINT32_MAX; t = trie->same[t])
-                cz_tokens_remove(found, t);
-        }
+        for (uint32_t t = trie->before[node]; t < trie->before[node + trie->nodes[node].skip]; t++)
+            cz_tokens_remove(found, trie->order[t]);
         struct cz_thread thread = {.local = machine->splits[local].part_locals[i], .stack = stack};
         cz_walk(machine, trie, node, true, &thread, 1, take_tokens, found, found);
     }

@@ -50,6 +50,45 @@ static uint32_t shared_prefix(const struct cz_trie_entry *a, const struct cz_tri
     return i;
 }
 
+enum { WIDE = 8 }; /* children */
+
+static uint32_t count_children(const struct cz_trie *trie, uint32_t at)
+{
+    uint32_t count = 0;
+    for (uint32_t i = at + 1; i < at + trie->nodes[at].skip; i += trie->nodes[i].skip)
+        count++;
+    return count;
+}
+
+static bool list_children(struct cz_trie *trie)
+{
+    uint32_t nodes = 0, children = 0;
+    for (uint32_t i = 0; i < trie->count; i++) {
+        uint32_t count = trie->nodes[i].skip > WIDE ? count_children(trie, i) : 0;
+        if (count < WIDE)
+            continue;
+        trie->nodes[i].wide = ++nodes;
+        children += count;
+    }
+    trie->wide_first = malloc(((size_t)nodes + 1) * sizeof *trie->wide_first);
+    trie->wide_nodes = malloc(((size_t)children + 1) * sizeof *trie->wide_nodes);
+    trie->wide_bytes = malloc((size_t)children + 1);
+    if (!trie->wide_first || !trie->wide_nodes || !trie->wide_bytes)
+        return false;
+    children = 0;
+    for (uint32_t i = 0; i < trie->count; i++) {
+        if (!trie->nodes[i].wide)
+            continue;
+        trie->wide_first[trie->nodes[i].wide - 1] = children;
+        for (uint32_t j = i + 1; j < i + trie->nodes[i].skip; j += trie->nodes[j].skip) {
+            trie->wide_bytes[children] = trie->nodes[j].byte;
+            trie->wide_nodes[children++] = j;
+        }
+    }
+    trie->wide_first[nodes] = children;
+    return true;
+}
+
 bool cz_trie_build(struct cz_trie *trie, const struct cz_trie_entry *entries, size_t count,
                    uint32_t tokens)
 {
@@ -89,12 +128,15 @@ bool cz_trie_build(struct cz_trie *trie, const struct cz_trie_entry *entries, si
             break;
     }
     trie->count = made;
-    return true;
+    return list_children(trie);
 }
 
 void cz_trie_free(struct cz_trie *trie)
 {
     free(trie->nodes);
+    free(trie->wide_first);
+    free(trie->wide_nodes);
+    free(trie->wide_bytes);
     free(trie->same);
     free(trie->below);
     free(trie->sets);
@@ -104,10 +146,17 @@ void cz_trie_free(struct cz_trie *trie)
 
 uint32_t cz_trie_child(const struct cz_trie *trie, uint32_t at, uint8_t byte)
 {
-    uint32_t child = at + 1, end = at + trie->nodes[at].skip;
-    while (child < end && trie->nodes[child].byte < byte)
-        child += trie->nodes[child].skip;
-    return child < end && trie->nodes[child].byte == byte ? child : 0;
+    struct cz_trie_cursor children = cz_trie_children(trie, at);
+    if (children.wide) {
+        const uint8_t *bytes = trie->wide_bytes + children.at;
+        const uint8_t *found = memchr(bytes, byte, children.end - children.at);
+        return found ? trie->wide_nodes[children.at + (uint32_t)(found - bytes)] : 0;
+    }
+    for (uint32_t child; (child = cz_trie_next(trie, &children, NULL, 0));) {
+        if (trie->nodes[child].byte == byte)
+            return child;
+    }
+    return 0;
 }
 
 /* ---- Characters ---- */

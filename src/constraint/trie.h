@@ -15,6 +15,7 @@ struct cz_trie_node {
     uint8_t byte;
     uint8_t characters; /* that a path from this node on, itself included, begins at most; 255: more */
     uint16_t depth;     /* 1 for a first byte */
+    uint32_t wide;      /* of many children: its number among such nodes, + 1; else 0 */
 };
 
 /* A set of characters: the ASCII ones in two words, the others told apart by their first byte only,
@@ -29,6 +30,10 @@ enum { CZ_LEAD_FIRST = 0xC2, CZ_LEAD_LAST = 0xF4 };
 struct cz_trie {
     struct cz_trie_node *nodes;
     uint32_t count;
+    /* The children of wide nodes side by side, so that looking for some does not touch the rest,
+     * which lie far apart: node number w has children wide_first[w] to wide_first[w + 1]. */
+    uint32_t *wide_first, *wide_nodes;
+    uint8_t *wide_bytes;
     uint32_t *same; /* [vocabulary] the next token that ends at the same node, UINT32_MAX */
     uint16_t *below; /* [count] the set of all characters in a node's subtree; NULL: not made */
     struct cz_chars *sets;
@@ -55,6 +60,37 @@ void cz_trie_free(struct cz_trie *trie);
 
 /* The child of `at` with this byte, 0 when there is none. */
 uint32_t cz_trie_child(const struct cz_trie *trie, uint32_t at, uint8_t byte);
+
+/* Children one after the other, ascending. */
+struct cz_trie_cursor {
+    uint32_t at, end; /* nodes, or places in wide_nodes */
+    bool wide;
+};
+
+static inline struct cz_trie_cursor cz_trie_children(const struct cz_trie *trie, uint32_t node)
+{
+    uint32_t wide = trie->nodes[node].wide;
+    if (wide)
+        return (struct cz_trie_cursor){trie->wide_first[wide - 1], trie->wide_first[wide], true};
+    return (struct cz_trie_cursor){node + 1, node + trie->nodes[node].skip, false};
+}
+
+/* The next child, 0 at the end. With a table, children whose byte has the word `none` there may be
+ * left out. */
+static inline uint32_t cz_trie_next(const struct cz_trie *trie, struct cz_trie_cursor *cursor,
+                                    const uint32_t *table, uint32_t none)
+{
+    while (cursor->wide && table && cursor->at < cursor->end &&
+           table[trie->wide_bytes[cursor->at]] == none)
+        cursor->at++;
+    if (cursor->at >= cursor->end)
+        return 0;
+    if (cursor->wide)
+        return trie->wide_nodes[cursor->at++];
+    uint32_t node = cursor->at;
+    cursor->at += trie->nodes[node].skip;
+    return node;
+}
 
 static inline bool cz_chars_within(const struct cz_chars *set, const struct cz_chars *other)
 {

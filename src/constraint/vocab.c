@@ -330,12 +330,9 @@ size_t cz_vocab_longest_prefix(const struct cz_vocab *vocab, struct cz_slice tex
     size_t best = 0, depth = 0;
     uint32_t at = 0;
     while (depth < text.size) {
-        uint32_t child = at + 1, end = at + nodes[at].skip;
-        while (child < end && nodes[child].byte != (uint8_t)text.data[depth])
-            child += nodes[child].skip;
-        if (child >= end)
+        at = cz_trie_child(&vocab->trie, at, (uint8_t)text.data[depth]);
+        if (!at)
             break;
-        at = child;
         depth++;
         if (nodes[at].token != UINT32_MAX) {
             best = depth;

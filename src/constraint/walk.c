@@ -108,7 +108,9 @@ static enum reached reach(struct cz_machine *machine, const struct cz_trie *trie
     return threads->count > first ? THREADS : NOTHING;
 }
 
-static bool begin_walk(struct cz_machine *machine, const struct cz_thread *begin, uint32_t count)
+/* The walk begins above `top`, which is either the only node below or left out. */
+static bool begin_walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_t top,
+                       bool at_top, const struct cz_thread *begin, uint32_t count)
 {
     machine->walk.count = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -117,9 +119,22 @@ static bool begin_walk(struct cz_machine *machine, const struct cz_thread *begin
             return false;
         }
     }
-    machine->walk_starts[0] = 0;
-    machine->walk_starts[1] = count;
+    struct cz_walk_level *levels = machine->walk_levels;
+    levels[0].first = 0;
+    levels[1].first = count;
+    levels[0].children = at_top ? (struct cz_trie_cursor){top, top + 1, false}
+                                : cz_trie_children(trie, top);
     return true;
+}
+
+/* The next child that the threads of the level may reach, 0 when there is none. */
+static uint32_t next_child(const struct cz_machine *machine, const struct cz_trie *trie,
+                           struct cz_walk_level *level)
+{
+    const uint32_t *table = level[1].first - level->first == 1
+                                ? machine->locals[machine->walk.items[level->first].local].next
+                                : NULL;
+    return cz_trie_next(trie, &level->children, table, STEP_DEAD);
 }
 
 void cz_walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_t top, bool at_top,
@@ -127,16 +142,19 @@ void cz_walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_t to
              struct cz_tokens *found, void *context)
 {
     struct cz_threads *threads = &machine->walk;
-    uint32_t *starts = machine->walk_starts; /* by depth: where its threads begin */
-    uint32_t base = trie->nodes[top].depth - at_top;
-    uint32_t end = top + trie->nodes[top].skip;
-    if (!begin_walk(machine, begin, begin_count))
+    struct cz_walk_level *level = machine->walk_levels;
+    if (!begin_walk(machine, trie, top, at_top, begin, begin_count))
         return;
-    for (uint32_t i = top + !at_top; i < end;) {
+    for (;;) {
+        uint32_t i = next_child(machine, trie, level), first = level[1].first;
+        if (!i && level == machine->walk_levels)
+            return;
+        if (!i) {
+            level--;
+            continue;
+        }
         const struct cz_trie_node *node = &trie->nodes[i];
-        uint32_t depth = node->depth - base, first = starts[depth];
-        enum reached reached =
-            reach(machine, trie, i, starts[depth - 1], first, found && trie->below);
+        enum reached reached = reach(machine, trie, i, level->first, first, found && trie->below);
         if (reached == EVERYTHING)
             cz_tokens_add_below(found, i);
         else if (reached == ANOTHER && found)
@@ -144,7 +162,10 @@ void cz_walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_t to
         else if ((reached == THREADS || (reached == ANOTHER && node->token != UINT32_MAX)) &&
                  !take(context, i, node->token, threads, first))
             return;
-        starts[depth + 1] = threads->count;
-        i += threads->count == first ? node->skip : 1;
+        if (threads->count > first && node->skip > 1) {
+            level++;
+            level->children = cz_trie_children(trie, i);
+            level[1].first = threads->count;
+        }
     }
 }

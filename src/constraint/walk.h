@@ -34,6 +34,13 @@ void cz_tokens_use(struct cz_tokens *tokens, const uint32_t *words);
 /* A copy of what was found, as bits or ascending ids. NULL without memory. */
 uint32_t *cz_tokens_copy(struct cz_tokens *tokens);
 
+/* Where a walk stands, at one depth. */
+struct cz_walk_level {
+    uint32_t first; /* of machine->walk: here the threads of the level's node begin; they end where
+                     * those of the next level do */
+    struct cz_trie_cursor children; /* still to come */
+};
+
 /* What is done with a node that threads reach; the threads may be changed. false stops the walk. */
 typedef bool cz_walk_function(void *context, uint32_t node, uint32_t token,
                               struct cz_threads *threads, uint32_t first);
