@@ -245,29 +245,7 @@ struct cz_mask_entry {
     uint32_t uncertain_count;
 };
 
-/* Where a token leaves the local: below this node, or at its byte, what was pushed before decides. */
-struct cz_exit {
-    uint32_t node;
-    uint32_t redo;
-    uint32_t marks;
-};
-
-/* What of a local's mask does not depend on the stack. */
-struct cz_split {
-    bool shared;                /* owned by the vocabulary */
-    bool ready, unsafe, quotes; /* exits are in the unsafe trie; all closing quotes lead out alike */
-    uint32_t base;      /* like this local's, apart from `parts` of the trie; 0: not so */
-    uint32_t *parts;    /* nodes */
-    uint32_t *part_locals; /* the local before the node's byte */
-    uint32_t part_count, part_capacity, part_locals_capacity;
-    uint32_t *ids, *words;
-    uint32_t count;
-    uint32_t *uncertain;
-    uint32_t uncertain_count;
-    struct cz_exit *exits;
-    uint32_t exit_count, exit_capacity;
-};
-
+struct cz_split;
 struct cz_schemas;
 
 struct cz_machine {
@@ -590,7 +568,6 @@ void cz_symbol_step(struct cz_machine *machine, cz_symbol symbol, uint8_t byte,
 
 /* mask.c */
 uint32_t cz_mask_count(const uint32_t *words, uint32_t count);
-void cz_split_free(struct cz_split *split);
 void cz_masks_free(struct cz_machine *machine);
 size_t cz_masks_bytes(const struct cz_machine *machine);
 /* The largest distance that an allowed token leads to. Remembered. */

@@ -1,0 +1,309 @@
+/*
+ * split.c - splits: what of a local's mask does not depend on the stack below it.
+ *
+ * A split is made by walking with an unknown stack: the tokens that are allowed whatever stands
+ * below, and the exits, nodes where the local is left and the stack decides.
+ *
+ * Inside strings the plain text of the vocabulary is known beforehand (vocab.c), by length too. A
+ * string state that differs from "any text" only here and there (a key that must not be one of those
+ * declared) has that state as its base, and the parts of the trie where they differ.
+ */
+#include "constraint/split.h"
+
+#include <stdlib.h>
+
+bool cz_threads_certain(const struct cz_threads *threads, uint32_t first)
+{
+    for (uint32_t i = first; i < threads->count; i++) {
+        if (!(threads->items[i].marks & THREAD_UNCERTAIN))
+            return true;
+    }
+    return false;
+}
+
+struct splitting {
+    struct cz_tokens found;
+    struct cz_split *split;
+};
+
+/* Threads that left the local become exits. */
+static bool take_exits(void *context, uint32_t node, uint32_t token, struct cz_threads *threads,
+                       uint32_t first)
+{
+    struct splitting *splitting = context;
+    struct cz_split *split = splitting->split;
+    bool ends = false;
+    uint32_t kept = first;
+    for (uint32_t i = first; i < threads->count; i++) {
+        struct cz_thread thread = threads->items[i];
+        if (thread.local != CZ_LOCAL_EXIT && thread.local != CZ_LOCAL_EXIT_REDO) {
+            threads->items[kept++] = thread;
+            continue;
+        }
+        bool redo = thread.local == CZ_LOCAL_EXIT_REDO;
+        ends |= !redo;
+        if ((redo || splitting->found.trie->nodes[node].skip > 1) &&
+            cz_machine_grow(splitting->found.machine, (void **)&split->exits, split->exit_count,
+                            &split->exit_capacity, sizeof *split->exits))
+            split->exits[split->exit_count++] = (struct cz_exit){node, redo, thread.marks};
+    }
+    threads->count = kept;
+    if (token == UINT32_MAX)
+        return true;
+    if (ends || (kept > first && cz_threads_certain(threads, first)))
+        cz_tokens_add_chain(&splitting->found, token);
+    else if (kept > first)
+        cz_tokens_add_uncertain(&splitting->found, token);
+    return true;
+}
+
+static void split_walk(struct splitting *splitting, const struct cz_trie *trie, uint32_t local)
+{
+    const struct cz_thread thread = {.local = local, .stack = CZ_STACK_UNKNOWN};
+    splitting->found.trie = trie;
+    cz_walk(splitting->found.machine, trie, 0, false, &thread, 1, take_exits, &splitting->found,
+         splitting);
+}
+
+bool cz_text_of(const struct cz_machine *machine, uint32_t id, cz_expr *expr)
+{
+    const struct cz_local *local = &machine->locals[id];
+    *expr = local->a;
+    return local->kind == LOCAL_STRING && local->b == 0;
+}
+
+uint32_t cz_text_local(struct cz_machine *machine, cz_expr expr)
+{
+    return cz_local_add(machine, LOCAL_STRING, expr, 0, 0, 0);
+}
+
+/* Any text: every quote of the vocabulary leads out of it in the same way. */
+static void split_text(struct splitting *splitting, uint32_t local)
+{
+    const struct cz_vocab *vocab = splitting->found.machine->vocab;
+    cz_tokens_use(&splitting->found, vocab->text_words);
+    for (uint32_t i = 0; i < vocab->closing_count; i++)
+        cz_tokens_add(&splitting->found, vocab->closing[i]);
+    split_walk(splitting, &vocab->escapes, local);
+    splitting->split->quotes = true;
+}
+
+/* At most so many characters. */
+static void use_short_text(struct cz_tokens *found, uint32_t characters)
+{
+    const struct cz_vocab *vocab = found->machine->vocab;
+    if (characters <= CZ_VOCAB_SHORT) {
+        cz_tokens_use(found, vocab->short_words[characters]);
+        return;
+    }
+    cz_tokens_use(found, vocab->text_words);
+    for (uint32_t i = vocab->long_count; i-- > 0 && vocab->long_sizes[i] > characters;)
+        cz_tokens_remove(found, vocab->long_ids[i]);
+}
+
+/* ---- Declared keys: the trie is followed along the keys, without a local for every prefix ---- */
+
+/* The part of the trie at `child` is walked as usual, from the key's local. */
+static void name_part(struct splitting *splitting, const struct cz_inner *inner, uint32_t child)
+{
+    struct cz_machine *machine = splitting->found.machine;
+    if (!child)
+        return;
+    const struct cz_thread thread = {
+        .local = cz_local_add(machine, LOCAL_NAME, inner->object, inner->first << 16 | inner->last,
+                              inner->depth, 0),
+        .stack = CZ_STACK_UNKNOWN};
+    cz_walk(machine, &machine->vocab->trie, child, true, &thread, 1, take_exits, &splitting->found,
+         splitting);
+}
+
+static void name_walk(struct splitting *splitting, struct cz_inner inner, uint32_t at)
+{
+    struct cz_machine *machine = splitting->found.machine;
+    const struct cz_trie *trie = &machine->vocab->trie;
+    const struct cz_keyset *keyset =
+        machine->keysets[cz_object_get(machine, inner.object).keyset];
+    if (trie->nodes[at].skip == 1 || !cz_inner_trim(machine, &inner))
+        return;
+    if (machine->keys[keyset->keys[inner.first]].size == inner.depth)
+        name_part(splitting, &inner, cz_trie_child(trie, at, '"'));
+    name_part(splitting, &inner, cz_trie_child(trie, at, '\\'));
+    for (uint32_t i = inner.first; i < inner.last;) {
+        struct cz_slice key = machine->keys[keyset->keys[i]];
+        struct cz_inner next = inner;
+        if (key.size == inner.depth) {
+            i++;
+            continue;
+        }
+        uint8_t byte = (uint8_t)key.data[inner.depth];
+        next.first = i;
+        while (i < inner.last &&
+               (uint8_t)machine->keys[keyset->keys[i]].data[inner.depth] == byte)
+            i++;
+        next.last = i;
+        next.depth++;
+        if (byte < 0x20 || byte == '"' || byte == '\\' || !cz_inner_trim(machine, &next))
+            continue; /* spelled with an escape: walked above */
+        uint32_t child = cz_trie_child(trie, at, byte);
+        if (!child)
+            continue;
+        if (trie->nodes[child].token != UINT32_MAX)
+            cz_tokens_add_chain(&splitting->found, trie->nodes[child].token);
+        name_walk(splitting, next, child);
+    }
+}
+
+static bool split_name(struct splitting *splitting, uint32_t id)
+{
+    struct cz_machine *machine = splitting->found.machine;
+    const struct cz_local local = machine->locals[id];
+    if (local.kind != LOCAL_NAME || local.d)
+        return false;
+    struct cz_inner inner = {.named = true, .object = local.a, .first = local.b >> 16,
+                             .last = local.b & 0xFFFF, .depth = local.c};
+    splitting->found.trie = &machine->vocab->trie;
+    name_walk(splitting, inner, 0);
+    return true;
+}
+
+static void split_new(struct splitting *splitting, uint32_t local)
+{
+    struct cz_machine *machine = splitting->found.machine;
+    const struct cz_vocab *vocab = machine->vocab;
+    cz_expr expr;
+    if (split_name(splitting, local)) {
+        return;
+    } else if (!cz_text_of(machine, local, &expr)) {
+        split_walk(splitting, &vocab->trie, local);
+    } else if (expr == CZ_EXPR_TEXT) {
+        split_text(splitting, local);
+    } else if (cz_expr_is_open(machine->exprs, expr)) {
+        cz_tokens_use(&splitting->found, vocab->text_words);
+        split_walk(splitting, &vocab->unsafe, local);
+        splitting->split->unsafe = true;
+    } else if (cz_expr_longest_text(machine->exprs, expr) != CZ_EXPR_UNBOUNDED) {
+        use_short_text(&splitting->found, cz_expr_longest_text(machine->exprs, expr));
+        split_walk(splitting, &vocab->unsafe, local);
+        splitting->split->unsafe = true;
+    } else {
+        split_walk(splitting, &vocab->trie, local);
+    }
+}
+
+/* ---- Splits by difference ---- */
+
+/* Compares two locals along the trie: where a byte takes both to the same place, all below is equal.
+ * Where one ends, or the effects differ, the part is noted. Recursion is as deep as a token. */
+static bool differ(struct cz_machine *machine, struct cz_split *split, uint32_t at, uint32_t a,
+                   uint32_t b)
+{
+    const struct cz_trie *trie = &machine->vocab->trie;
+    struct cz_trie_cursor children = cz_trie_children(trie, at);
+    enum { PART_LIMIT = 4096 };
+    for (uint32_t child; (child = cz_trie_next(trie, &children, NULL, 0));) {
+        uint8_t byte = trie->nodes[child].byte;
+        uint32_t x = cz_local_step(machine, a, byte), y = cz_local_step(machine, b, byte);
+        if (x == y)
+            continue;
+        if (x == STEP_DEAD || y == STEP_DEAD || (x & STEP_EFFECT) || (y & STEP_EFFECT)) {
+            if (split->part_count >= PART_LIMIT ||
+                !cz_machine_grow(machine, (void **)&split->parts, split->part_count,
+                                 &split->part_capacity, sizeof *split->parts) ||
+                !cz_machine_grow(machine, (void **)&split->part_locals, split->part_count,
+                                 &split->part_locals_capacity, sizeof *split->part_locals))
+                return false;
+            split->parts[split->part_count] = child;
+            split->part_locals[split->part_count++] = a;
+        } else if (!differ(machine, split, child, x, y)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A state that plain text takes to "any text", which it then differs from in few places. */
+static bool split_by_difference(struct cz_machine *machine, struct cz_split *split, uint32_t local)
+{
+    cz_expr expr;
+    if (!cz_text_of(machine, local, &expr) || expr == CZ_EXPR_TEXT ||
+        !cz_expr_is_open(machine->exprs, expr))
+        return false;
+    unsigned alike = 0;
+    uint32_t base = cz_text_local(machine, CZ_EXPR_TEXT);
+    for (uint8_t byte = 0x20; byte < 0x7F; byte++)
+        alike += cz_local_step(machine, local, byte) == cz_local_step(machine, base, byte);
+    if (alike < 30)
+        return false;
+    split->part_count = 0;
+    if (!differ(machine, split, 0, local, base))
+        return false;
+    split->base = base;
+    return true;
+}
+
+/* The split of "any text" is the same for every machine of a vocabulary and policy: the first one
+ * made is kept with the vocabulary. */
+static const struct cz_split *text_split(struct cz_machine *machine, struct cz_split *made)
+{
+    _Atomic(struct cz_split *) *slot = &machine->vocab->text_splits[machine->options.policy];
+    struct cz_split *known = atomic_load(slot);
+    if (known || !made)
+        return known;
+    struct cz_split *copy = malloc(sizeof *copy);
+    if (!copy)
+        return NULL;
+    *copy = *made;
+    copy->shared = true;
+    if (atomic_compare_exchange_strong(slot, &known, copy))
+        return copy;
+    free(copy);
+    return NULL;
+}
+
+void cz_split_free(struct cz_split *split)
+{
+    free(split->parts);
+    free(split->part_locals);
+    free(split->ids);
+    free(split->words);
+    free(split->uncertain);
+    free(split->exits);
+}
+
+struct cz_split *cz_split_of(struct cz_machine *machine, uint32_t local)
+{
+    if (local >= machine->split_capacity) {
+        uint32_t capacity = (local + 64) * 2;
+        struct cz_split *larger = realloc(machine->splits, capacity * sizeof *larger);
+        if (!larger)
+            return NULL;
+        memset(larger + machine->split_capacity, 0,
+               (capacity - machine->split_capacity) * sizeof *larger);
+        machine->splits = larger;
+        machine->split_capacity = capacity;
+    }
+    if (machine->splits[local].ready)
+        return &machine->splits[local];
+    struct cz_split made = {.ready = true};
+    struct splitting splitting = {.found.machine = machine, .split = &made};
+    cz_expr expr;
+    bool text = cz_text_of(machine, local, &expr) && expr == CZ_EXPR_TEXT;
+    const struct cz_split *known = text ? text_split(machine, NULL) : NULL;
+    if (known) {
+        machine->splits[local] = *known;
+        return &machine->splits[local];
+    }
+    if (!split_by_difference(machine, &made, local)) {
+        made.part_count = 0;
+        split_new(&splitting, local);
+        uint32_t *copy = cz_tokens_copy(&splitting.found);
+        made.words = splitting.found.dense ? copy : NULL;
+        made.ids = splitting.found.dense ? NULL : copy;
+        made.count = splitting.found.count;
+        made.uncertain = splitting.found.uncertain;
+        made.uncertain_count = splitting.found.uncertain_count;
+    }
+    known = text ? text_split(machine, &made) : NULL;
+    machine->splits[local] = known ? *known : made;
+    return &machine->splits[local];
+}

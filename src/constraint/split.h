@@ -1,0 +1,43 @@
+/*
+ * split.h - what of a local's mask does not depend on the stack; for this room only.
+ */
+#ifndef CZ_CONSTRAINT_SPLIT_H
+#define CZ_CONSTRAINT_SPLIT_H
+
+#include "constraint/walk.h"
+
+/* Where a token leaves the local: below this node, or at its byte, what was pushed before decides. */
+struct cz_exit {
+    uint32_t node;
+    uint32_t redo;
+    uint32_t marks;
+};
+
+/* What of a local's mask does not depend on the stack. */
+struct cz_split {
+    bool shared;                /* owned by the vocabulary */
+    bool ready, unsafe, quotes; /* exits are in the unsafe trie; all closing quotes lead out alike */
+    uint32_t base;      /* like this local's, apart from `parts` of the trie; 0: not so */
+    uint32_t *parts;    /* nodes */
+    uint32_t *part_locals; /* the local before the node's byte */
+    uint32_t part_count, part_capacity, part_locals_capacity;
+    uint32_t *ids, *words;
+    uint32_t count;
+    uint32_t *uncertain;
+    uint32_t uncertain_count;
+    struct cz_exit *exits;
+    uint32_t exit_count, exit_capacity;
+};
+
+/* The local's split, made when it is first asked for; NULL without memory. It may move when another
+ * is made. */
+struct cz_split *cz_split_of(struct cz_machine *machine, uint32_t local);
+
+/* The decoded language inside a string, when no escape is under way; and the local of one. */
+bool cz_text_of(const struct cz_machine *machine, uint32_t local, cz_expr *expr);
+uint32_t cz_text_local(struct cz_machine *machine, cz_expr expr);
+
+/* Whether one of the threads from `first` on does not rest on the text: see THREAD_UNCERTAIN. */
+bool cz_threads_certain(const struct cz_threads *threads, uint32_t first);
+
+#endif
