@@ -13,7 +13,7 @@ enum { FLEXIBLE_BLANKS = 8, FLEXIBLE_LINES = 2, FLEXIBLE_INDENT = 128 };
 
 enum { BLANKS = 255, LINE = 256, CARRIAGE = 1024 };
 
-static uint32_t step_flexible(uint32_t state, uint8_t byte)
+uint32_t cz_gap_step_flexible(uint32_t state, uint8_t byte)
 {
     uint32_t lines = state / LINE & 3, blanks = state & BLANKS;
     if (byte == '\n')
@@ -25,6 +25,11 @@ static uint32_t step_flexible(uint32_t state, uint8_t byte)
     if (byte != ' ' && byte != '\t')
         return CZ_NO_GAP;
     return blanks < (lines ? FLEXIBLE_INDENT : FLEXIBLE_BLANKS) ? state + 1 : CZ_NO_GAP;
+}
+
+bool cz_gap_done_flexible(uint32_t state)
+{
+    return !(state & CARRIAGE);
 }
 
 /* The exact blanks of a fixed style before the next part; *line is set when a new line leads. */
@@ -53,7 +58,7 @@ uint32_t cz_gap_step(const struct cz_machine *machine, enum gap gap, uint32_t de
     if (machine->options.whitespace == CZ_WHITESPACE_ANY)
         return cz_is_blank(byte) ? state : CZ_NO_GAP;
     if (machine->options.whitespace == CZ_WHITESPACE_FLEXIBLE)
-        return step_flexible(state, byte);
+        return cz_gap_step_flexible(state, byte);
     uint32_t blanks = fixed_blanks(machine, gap, depth, &line) + line;
     if (state >= blanks)
         return CZ_NO_GAP;
@@ -66,7 +71,7 @@ bool cz_gap_done(const struct cz_machine *machine, enum gap gap, uint32_t depth,
     if (machine->options.whitespace == CZ_WHITESPACE_ANY)
         return true;
     if (machine->options.whitespace == CZ_WHITESPACE_FLEXIBLE)
-        return !(state & CARRIAGE);
+        return cz_gap_done_flexible(state);
     uint32_t blanks = fixed_blanks(machine, gap, depth, &line);
     return state == blanks + line;
 }

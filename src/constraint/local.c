@@ -21,6 +21,13 @@ static bool in_flexible_gap(const struct cz_machine *machine, uint32_t kind)
             kind == LOCAL_ARRAY_OPEN || kind == LOCAL_ARRAY_AFTER);
 }
 
+bool cz_local_begins_gap(const struct cz_machine *machine, uint32_t id)
+{
+    const struct cz_local *local = &machine->locals[id];
+    return in_flexible_gap(machine, local->kind) && !local->base &&
+           !(local->kind == LOCAL_END && local->a);
+}
+
 uint32_t cz_local_add(struct cz_machine *machine, uint32_t kind, uint32_t a, uint32_t b, uint32_t c,
                       uint32_t d)
 {

@@ -493,6 +493,9 @@ uint32_t cz_gap_step(const struct cz_machine *machine, enum gap gap, uint32_t de
                      uint8_t byte);
 /* Whether the gap may end here. */
 bool cz_gap_done(const struct cz_machine *machine, enum gap gap, uint32_t depth, uint32_t state);
+/* The same for flexible white space, where it depends on nothing else. */
+uint32_t cz_gap_step_flexible(uint32_t state, uint8_t byte);
+bool cz_gap_done_flexible(uint32_t state);
 /* Appends what the gap still wants. */
 void cz_gap_finish(const struct cz_machine *machine, enum gap gap, uint32_t depth, uint32_t state,
                    struct cz_buffer *out);
@@ -500,6 +503,8 @@ void cz_gap_finish(const struct cz_machine *machine, enum gap gap, uint32_t dept
 /* local.c: the byte automaton */
 uint32_t cz_local_add(struct cz_machine *machine, uint32_t kind, uint32_t a, uint32_t b, uint32_t c,
                       uint32_t d);
+/* Flexible white space may come, and none has yet. */
+bool cz_local_begins_gap(const struct cz_machine *machine, uint32_t local);
 /* What byte does in a local: see cz_local.next. */
 uint32_t cz_local_step(struct cz_machine *machine, uint32_t local, uint8_t byte);
 /* thread.c: locals with the stacks below them */

@@ -32,7 +32,16 @@ static bool take_tokens(void *context, uint32_t node, uint32_t token, struct cz_
 
 /* ---- Masks ---- */
 
-/* Starts from the split's own tokens; uncertain ones are copied. */
+static void add_uncertain(struct cz_tokens *found, const uint32_t *tokens, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (cz_machine_grow(found->machine, (void **)&found->uncertain, found->uncertain_count,
+                            &found->uncertain_capacity, sizeof *found->uncertain))
+            found->uncertain[found->uncertain_count++] = tokens[i];
+    }
+}
+
+/* Starts from the split's own tokens. */
 static void begin_with(struct cz_tokens *found, const struct cz_split *split)
 {
     if (split->words) {
@@ -42,29 +51,46 @@ static void begin_with(struct cz_tokens *found, const struct cz_split *split)
         if (split->count)
             memcpy(found->ids, split->ids, split->count * sizeof *split->ids);
     }
-    for (uint32_t i = 0; i < split->uncertain_count; i++) {
-        if (cz_machine_grow(found->machine, (void **)&found->uncertain, found->uncertain_count,
-                            &found->uncertain_capacity, sizeof *found->uncertain))
-            found->uncertain[found->uncertain_count++] = split->uncertain[i];
-    }
+    add_uncertain(found, split->uncertain, split->uncertain_count);
+}
+
+/* The thread that a local's end leads to, before what comes next is read. */
+static struct cz_thread below(const struct cz_machine *machine, uint32_t stack, uint16_t marks)
+{
+    struct cz_stack top = machine->stacks[stack];
+    uint16_t open = machine->locals[top.local].flags;
+    return (struct cz_thread){top.local, top.parent, (uint16_t)(marks | open), 0};
 }
 
 /* Goes on from the exits with what the stack says. */
 static void follow_exits(struct cz_tokens *found, const struct cz_split *split, uint32_t stack)
 {
     struct cz_machine *machine = found->machine;
-    const struct cz_vocab *vocab = machine->vocab;
-    const struct cz_trie *trie = split->unsafe ? &vocab->unsafe
-                                 : split->quotes ? &vocab->escapes
-                                                 : &vocab->trie;
-    struct cz_stack top = machine->stacks[stack];
-    uint32_t open = machine->locals[top.local].flags;
-    found->trie = trie;
     for (uint32_t i = 0; i < split->exit_count; i++) {
         struct cz_exit exit = split->exits[i];
-        struct cz_thread thread = {top.local, top.parent, (uint16_t)(exit.marks | open), 0};
-        cz_walk(machine, trie, exit.node, exit.redo, &thread, 1, take_tokens, found, found);
+        struct cz_thread thread = below(machine, stack, exit.marks);
+        found->trie = cz_exit_trie(machine->vocab, exit.trie);
+        cz_walk(machine, found->trie, exit.node, exit.redo, &thread, 1, take_tokens, found, found);
     }
+}
+
+/* What follows a number that may end: the mask of what stands below, unless that is to remember it. */
+static void follow_number(struct cz_tokens *found, uint32_t stack)
+{
+    struct cz_machine *machine = found->machine;
+    struct cz_thread thread = below(machine, stack, 0);
+    const struct cz_mask_entry *entry =
+        thread.marks ? NULL : cz_mask_of(machine, thread.local, thread.stack);
+    if (!entry) {
+        found->trie = &machine->vocab->trie;
+        cz_walk(machine, found->trie, 0, false, &thread, 1, take_tokens, found, found);
+        return;
+    }
+    if (entry->words)
+        cz_tokens_join(found, entry->words);
+    for (uint32_t i = 0; entry->ids && i < entry->count; i++)
+        cz_tokens_add(found, entry->ids[i]);
+    add_uncertain(found, entry->uncertain, entry->uncertain_count);
 }
 
 /* Behind the closing quote of any text. */
@@ -131,14 +157,17 @@ static bool fill_entry(struct cz_machine *machine, uint32_t local, uint32_t stac
     struct cz_tokens found;
     if (!split)
         return false;
-    if (!split->base && !split->exit_count && !split->quotes && !machine->rules) {
+    if (!split->base && !split->exit_count && !split->quotes && !split->leaves && !machine->rules) {
         *entry = (struct cz_mask_entry){.ids = split->ids, .words = split->words,
                                         .count = split->count, .uncertain = split->uncertain,
                                         .uncertain_count = split->uncertain_count, .ready = true};
         return true;
     }
-    if (split->base)
-        cz_mask_of(machine, split->base, stack); /* made before the scratch is in use */
+    struct cz_thread next = below(machine, stack, 0);
+    if (split->base) /* these are made before the scratch is in use */
+        cz_mask_of(machine, split->base, stack);
+    else if (split->leaves && !next.marks)
+        cz_mask_of(machine, next.local, next.stack);
     split = &machine->splits[local];
     found.machine = machine;
     found.count = found.uncertain_count = found.uncertain_capacity = 0;
@@ -148,11 +177,13 @@ static bool fill_entry(struct cz_machine *machine, uint32_t local, uint32_t stac
         if (!redo_parts(&found, local, stack))
             return false;
     } else {
-        bool quotes = split->quotes;
+        bool quotes = split->quotes, leaves = split->leaves;
         begin_with(&found, split);
         follow_exits(&found, split, stack);
         if (quotes)
             follow_quotes(&found, local, stack);
+        if (leaves)
+            follow_number(&found, stack);
     }
     if (machine->rules)
         add_tokens_by_id(&found, (struct cz_thread){.local = local, .stack = stack});

@@ -24,7 +24,22 @@ bool cz_threads_certain(const struct cz_threads *threads, uint32_t first)
 struct splitting {
     struct cz_tokens found;
     struct cz_split *split;
+    enum cz_exit_trie which; /* the trie that is walked */
 };
+
+const struct cz_trie *cz_exit_trie(const struct cz_vocab *vocab, enum cz_exit_trie which)
+{
+    switch (which) {
+    case CZ_EXIT_UNSAFE:
+        return &vocab->unsafe;
+    case CZ_EXIT_ESCAPES:
+        return &vocab->escapes;
+    case CZ_EXIT_GAPS:
+        return &vocab->gaps;
+    default:
+        return &vocab->trie;
+    }
+}
 
 /* Threads that left the local become exits. */
 static bool take_exits(void *context, uint32_t node, uint32_t token, struct cz_threads *threads,
@@ -45,7 +60,7 @@ static bool take_exits(void *context, uint32_t node, uint32_t token, struct cz_t
         if ((redo || splitting->found.trie->nodes[node].skip > 1) &&
             cz_machine_grow(splitting->found.machine, (void **)&split->exits, split->exit_count,
                             &split->exit_capacity, sizeof *split->exits))
-            split->exits[split->exit_count++] = (struct cz_exit){node, redo, thread.marks};
+            split->exits[split->exit_count++] = (struct cz_exit){node, thread.marks, redo, (uint8_t)splitting->which};
     }
     threads->count = kept;
     if (token == UINT32_MAX)
@@ -57,12 +72,20 @@ static bool take_exits(void *context, uint32_t node, uint32_t token, struct cz_t
     return true;
 }
 
-static void split_walk(struct splitting *splitting, const struct cz_trie *trie, uint32_t local)
+static void walk_from(struct splitting *splitting, enum cz_exit_trie which, uint32_t top,
+                      bool at_top, uint32_t local)
 {
+    struct cz_machine *machine = splitting->found.machine;
     const struct cz_thread thread = {.local = local, .stack = CZ_STACK_UNKNOWN};
+    const struct cz_trie *trie = cz_exit_trie(machine->vocab, which);
+    splitting->which = which;
     splitting->found.trie = trie;
-    cz_walk(splitting->found.machine, trie, 0, false, &thread, 1, take_exits, &splitting->found,
-         splitting);
+    cz_walk(machine, trie, top, at_top, &thread, 1, take_exits, &splitting->found, splitting);
+}
+
+static void split_walk(struct splitting *splitting, enum cz_exit_trie which, uint32_t local)
+{
+    walk_from(splitting, which, 0, false, local);
 }
 
 bool cz_text_of(const struct cz_machine *machine, uint32_t id, cz_expr *expr)
@@ -84,7 +107,7 @@ static void split_text(struct splitting *splitting, uint32_t local)
     cz_tokens_use(&splitting->found, vocab->text_words);
     for (uint32_t i = 0; i < vocab->closing_count; i++)
         cz_tokens_add(&splitting->found, vocab->closing[i]);
-    split_walk(splitting, &vocab->escapes, local);
+    split_walk(splitting, CZ_EXIT_ESCAPES, local);
     splitting->split->quotes = true;
 }
 
@@ -107,14 +130,10 @@ static void use_short_text(struct cz_tokens *found, uint32_t characters)
 static void name_part(struct splitting *splitting, const struct cz_inner *inner, uint32_t child)
 {
     struct cz_machine *machine = splitting->found.machine;
-    if (!child)
-        return;
-    const struct cz_thread thread = {
-        .local = cz_local_add(machine, LOCAL_NAME, inner->object, inner->first << 16 | inner->last,
-                              inner->depth, 0),
-        .stack = CZ_STACK_UNKNOWN};
-    cz_walk(machine, &machine->vocab->trie, child, true, &thread, 1, take_exits, &splitting->found,
-         splitting);
+    if (child)
+        walk_from(splitting, CZ_EXIT_ALL, child, true,
+                  cz_local_add(machine, LOCAL_NAME, inner->object,
+                               inner->first << 16 | inner->last, inner->depth, 0));
 }
 
 static void name_walk(struct splitting *splitting, struct cz_inner inner, uint32_t at)
@@ -166,27 +185,64 @@ static bool split_name(struct splitting *splitting, uint32_t id)
     return true;
 }
 
+/* ---- Where white space or the end of a number comes first ---- */
+
+/* The beginning of a gap: white space leads on alike wherever it stands. */
+static bool split_gap(struct splitting *splitting, uint32_t local)
+{
+    struct cz_machine *machine = splitting->found.machine;
+    const struct cz_vocab *vocab = machine->vocab;
+    if (!cz_local_begins_gap(machine, local))
+        return false;
+    for (uint32_t i = 0; i < vocab->blank_count; i++)
+        cz_tokens_add(&splitting->found, vocab->blanks[i]);
+    struct cz_trie_cursor children = cz_trie_children(&vocab->trie, 0);
+    for (uint32_t child; (child = cz_trie_next(&vocab->trie, &children, NULL, 0));) {
+        uint8_t byte = vocab->trie.nodes[child].byte;
+        if (!cz_is_blank(byte) && cz_local_step(machine, local, byte) != STEP_DEAD)
+            walk_from(splitting, CZ_EXIT_ALL, child, true, local);
+    }
+    split_walk(splitting, CZ_EXIT_GAPS, local);
+    return true;
+}
+
+/* What ends a number is no part of it: the stack's own mask, which begins with none of its
+ * characters. */
+static bool split_number(struct splitting *splitting, uint32_t id)
+{
+    struct cz_machine *machine = splitting->found.machine;
+    const struct cz_local local = machine->locals[id];
+    if (local.kind != LOCAL_NUMBER)
+        return false;
+    for (const char *byte = "+-.0123456789Ee"; *byte; byte++) {
+        uint32_t child = cz_trie_child(&machine->vocab->trie, 0, (uint8_t)*byte);
+        if (child)
+            walk_from(splitting, CZ_EXIT_ALL, child, true, id);
+    }
+    splitting->split->leaves = cz_number_is_whole(machine->numbers, local.a);
+    return true;
+}
+
 static void split_new(struct splitting *splitting, uint32_t local)
 {
     struct cz_machine *machine = splitting->found.machine;
     const struct cz_vocab *vocab = machine->vocab;
     cz_expr expr;
-    if (split_name(splitting, local)) {
+    if (split_name(splitting, local) || split_gap(splitting, local) ||
+        split_number(splitting, local)) {
         return;
     } else if (!cz_text_of(machine, local, &expr)) {
-        split_walk(splitting, &vocab->trie, local);
+        split_walk(splitting, CZ_EXIT_ALL, local);
     } else if (expr == CZ_EXPR_TEXT) {
         split_text(splitting, local);
     } else if (cz_expr_is_open(machine->exprs, expr)) {
         cz_tokens_use(&splitting->found, vocab->text_words);
-        split_walk(splitting, &vocab->unsafe, local);
-        splitting->split->unsafe = true;
+        split_walk(splitting, CZ_EXIT_UNSAFE, local);
     } else if (cz_expr_longest_text(machine->exprs, expr) != CZ_EXPR_UNBOUNDED) {
         use_short_text(&splitting->found, cz_expr_longest_text(machine->exprs, expr));
-        split_walk(splitting, &vocab->unsafe, local);
-        splitting->split->unsafe = true;
+        split_walk(splitting, CZ_EXIT_UNSAFE, local);
     } else {
-        split_walk(splitting, &vocab->trie, local);
+        split_walk(splitting, CZ_EXIT_ALL, local);
     }
 }
 

@@ -9,14 +9,19 @@
 /* Where a token leaves the local: below this node, or at its byte, what was pushed before decides. */
 struct cz_exit {
     uint32_t node;
-    uint32_t redo;
-    uint32_t marks;
+    uint16_t marks;
+    uint8_t redo;
+    uint8_t trie; /* whose node it is: enum cz_exit_trie */
 };
+
+enum cz_exit_trie { CZ_EXIT_ALL, CZ_EXIT_UNSAFE, CZ_EXIT_ESCAPES, CZ_EXIT_GAPS };
 
 /* What of a local's mask does not depend on the stack. */
 struct cz_split {
-    bool shared;                /* owned by the vocabulary */
-    bool ready, unsafe, quotes; /* exits are in the unsafe trie; all closing quotes lead out alike */
+    bool shared; /* owned by the vocabulary */
+    bool ready;
+    bool quotes;        /* all closing quotes lead out alike, and are no exits */
+    bool leaves;        /* a whole number: what stands below may begin, which is no exit */
     uint32_t base;      /* like this local's, apart from `parts` of the trie; 0: not so */
     uint32_t *parts;    /* nodes */
     uint32_t *part_locals; /* the local before the node's byte */
@@ -32,6 +37,8 @@ struct cz_split {
 /* The local's split, made when it is first asked for; NULL without memory. It may move when another
  * is made. */
 struct cz_split *cz_split_of(struct cz_machine *machine, uint32_t local);
+
+const struct cz_trie *cz_exit_trie(const struct cz_vocab *vocab, enum cz_exit_trie which);
 
 /* The decoded language inside a string, when no escape is under way; and the local of one. */
 bool cz_text_of(const struct cz_machine *machine, uint32_t local, cz_expr *expr);

@@ -67,6 +67,14 @@ void cz_tokens_add_uncertain(struct cz_tokens *tokens, uint32_t token)
     }
 }
 
+void cz_tokens_join(struct cz_tokens *tokens, const uint32_t *words)
+{
+    if (!tokens->dense)
+        make_dense(tokens);
+    for (uint32_t i = 0; i < tokens->machine->vocab->words; i++)
+        tokens->machine->scratch_words[i] |= words[i];
+}
+
 void cz_tokens_use(struct cz_tokens *tokens, const uint32_t *words)
 {
     memcpy(tokens->machine->scratch_words, words, tokens->machine->vocab->words * sizeof *words);

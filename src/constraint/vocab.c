@@ -2,6 +2,7 @@
  * vocab.c - the vocabulary as a trie in depth-first order, and the tokens that are plain text.
  */
 #include "constraint/vocab_internal.h"
+#include "constraint/machine.h"
 
 #include "base/size.h"
 #include "base/utf8.h"
@@ -180,6 +181,50 @@ static bool build_unsafe(struct cz_vocab *vocab, const struct cz_trie_entry *ent
     return good;
 }
 
+/* Whether the text may be the beginning of what stands behind white space in a document. */
+static bool begins_structure(struct cz_slice text)
+{
+    static const char marks[] = "\"{}[],:-0123456789";
+    static const char *const literals[] = {"true", "false", "null"};
+    if (memchr(marks, text.data[0], sizeof marks - 1))
+        return true;
+    for (int i = 0; i < 3; i++) {
+        size_t size = strlen(literals[i]);
+        if (!memcmp(text.data, literals[i], text.size < size ? text.size : size))
+            return true;
+    }
+    return false;
+}
+
+/* White space of the flexible kind, from the beginning of a gap: its tokens, and what they go on
+ * with. */
+static bool build_gaps(struct cz_vocab *vocab, const struct cz_trie_entry *entries, size_t count)
+{
+    struct cz_trie_entry *parts = malloc((count + 1) * sizeof *parts);
+    size_t behind = 0;
+    vocab->blanks = malloc((count + 1) * sizeof *vocab->blanks);
+    for (size_t i = 0; parts && vocab->blanks && i < count; i++) {
+        struct cz_slice text = cz_slice_of(entries[i].data, entries[i].size);
+        uint32_t state = 0;
+        size_t at = 0;
+        while (at < text.size && cz_is_blank((uint8_t)text.data[at]) && state != CZ_NO_GAP)
+            state = cz_gap_step_flexible(state, (uint8_t)text.data[at++]);
+        if (at == 0 || state == CZ_NO_GAP)
+            continue;
+        struct cz_slice rest = cz_slice_of(text.data + at, text.size - at);
+        if (rest.size == 0)
+            vocab->blanks[vocab->blank_count++] = entries[i].token;
+        else if (cz_gap_done_flexible(state) && begins_structure(rest))
+            parts[behind++] = cz_trie_entry(rest, entries[i].token);
+    }
+    bool good = parts && vocab->blanks;
+    if (good)
+        cz_trie_sort(parts, behind);
+    good = good && cz_trie_build(&vocab->gaps, parts, behind, vocab->count);
+    free(parts);
+    return good;
+}
+
 static bool build_tries(struct cz_vocab *vocab)
 {
     struct cz_trie_entry *entries = malloc(((size_t)vocab->count + 1) * sizeof *entries);
@@ -193,7 +238,8 @@ static bool build_tries(struct cz_vocab *vocab)
     }
     cz_trie_sort(entries, count);
     bool good = cz_trie_build(&vocab->trie, entries, count, vocab->count) &&
-                cz_trie_find_characters(&vocab->trie) && build_unsafe(vocab, entries, count);
+                cz_trie_find_characters(&vocab->trie) && build_unsafe(vocab, entries, count) &&
+                build_gaps(vocab, entries, count);
     free(entries);
     return good;
 }
@@ -259,7 +305,8 @@ static void vocab_free(struct cz_vocab *vocab)
     free(vocab->bytes);
     free(vocab->offsets);
     free(vocab->ends);
-    struct cz_trie *tries[] = {&vocab->trie, &vocab->unsafe, &vocab->escapes, &vocab->quotes};
+    struct cz_trie *tries[] = {&vocab->trie, &vocab->unsafe, &vocab->escapes, &vocab->quotes,
+                               &vocab->gaps};
     for (size_t i = 0; i < sizeof tries / sizeof *tries; i++)
         cz_trie_free(tries[i]);
     for (int i = 0; i <= CZ_VOCAB_SHORT; i++)
@@ -271,6 +318,7 @@ static void vocab_free(struct cz_vocab *vocab)
         free(split);
     }
     free(vocab->closing);
+    free(vocab->blanks);
     free(vocab->long_ids);
     free(vocab->long_sizes);
     free(vocab->text_words);

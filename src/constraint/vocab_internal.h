@@ -24,6 +24,9 @@ struct cz_vocab {
     struct cz_trie unsafe;    /* only tokens with a quote, a backslash or a control byte */
     struct cz_trie escapes;   /* tokens whose first such byte is a backslash */
     struct cz_trie quotes;    /* what follows the quote that is a token's first such byte */
+    struct cz_trie gaps;      /* what follows flexible white space at a token's beginning */
+    uint32_t *blanks;         /* tokens of flexible white space alone */
+    uint32_t blank_count;
     uint32_t *closing;        /* tokens that end with that quote */
     uint32_t closing_count;
     uint32_t *text_words;     /* tokens that are plain text inside a JSON string */

@@ -29,6 +29,7 @@ void cz_tokens_add_chain(struct cz_tokens *tokens, uint32_t token);
 /* All tokens that end at this node or below. */
 void cz_tokens_add_below(struct cz_tokens *tokens, uint32_t node);
 void cz_tokens_add_uncertain(struct cz_tokens *tokens, uint32_t token);
+void cz_tokens_join(struct cz_tokens *tokens, const uint32_t *words);
 /* Replaces the set by these bits. */
 void cz_tokens_use(struct cz_tokens *tokens, const uint32_t *words);
 /* A copy of what was found, as bits or ascending ids. NULL without memory. */
