@@ -689,6 +689,11 @@ struct cz_expr_store *cz_expr_store_create(void)
     return store;
 }
 
+uint32_t cz_expr_store_count(const struct cz_expr_store *store)
+{
+    return store->count;
+}
+
 void cz_expr_store_free(struct cz_expr_store *store)
 {
     if (!store)

@@ -56,6 +56,7 @@ struct cz_expr_store *cz_expr_store_create(void);
 void cz_expr_store_free(struct cz_expr_store *store);
 void cz_expr_unlimit(struct cz_expr_store *store);
 size_t cz_expr_store_bytes(const struct cz_expr_store *store);
+uint32_t cz_expr_store_count(const struct cz_expr_store *store); /* names are below it */
 /* CLOZE_OK, or CLOZE_LIMIT / CLOZE_MEMORY when a builder could not go on. */
 cloze_status cz_expr_status(const struct cz_expr_store *store, struct cloze_error *error);
 
@@ -121,6 +122,10 @@ struct cz_expr_freedom {
 /* Those that are known cheaply, at most `capacity`; how many. */
 unsigned cz_expr_freedoms(struct cz_expr_store *store, cz_expr e, struct cz_expr_freedom *out,
                           unsigned capacity);
+/* The same expression in another store, where equal forms get equal names. NOTHING when it has more
+ * than CZ_EXPR_COPY_LIMIT nodes, or variables, or the other store failed. */
+enum { CZ_EXPR_COPY_LIMIT = 512 };
+cz_expr cz_expr_copy(struct cz_expr_store *into, const struct cz_expr_store *from, cz_expr e);
 /* How many strings match, at most `limit` (then the answer is `limit`). */
 size_t cz_expr_count(struct cz_expr_store *store, cz_expr e, size_t limit);
 

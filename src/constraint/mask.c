@@ -12,7 +12,7 @@
  * "any text" only here and there (a key that must not be one of those declared) takes that state's
  * mask and redoes the parts of the trie where they differ.
  */
-#include "constraint/split.h"
+#include "constraint/split_cache.h"
 
 #include <malloc.h>
 #include <stdlib.h>
@@ -235,7 +235,9 @@ size_t cz_masks_bytes(const struct cz_machine *machine)
     }
     for (uint32_t i = 0; i < machine->split_capacity; i++) {
         const struct cz_split *split = &machine->splits[i];
-        if (!split->shared && split->ready)
+        if (split->shared)
+            bytes += cz_shared_split_bytes(machine->vocab->splits, split->shared);
+        else if (split->ready)
             bytes += malloc_usable_size(split->parts) + malloc_usable_size(split->part_locals) +
                      malloc_usable_size(split->ids) + malloc_usable_size(split->words) +
                      malloc_usable_size(split->uncertain) + malloc_usable_size(split->exits);
@@ -253,7 +255,9 @@ void cz_masks_free(struct cz_machine *machine)
         free(machine->masks[i].uncertain);
     }
     for (uint32_t i = 0; i < machine->split_capacity; i++) {
-        if (!machine->splits[i].shared)
+        if (machine->splits[i].shared)
+            cz_shared_split_release(machine->vocab->splits, machine->splits[i].shared);
+        else
             cz_split_free(&machine->splits[i]);
     }
 }

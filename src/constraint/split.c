@@ -8,7 +8,7 @@
  * string state that differs from "any text" only here and there (a key that must not be one of those
  * declared) has that state as its base, and the parts of the trie where they differ.
  */
-#include "constraint/split.h"
+#include "constraint/split_cache.h"
 
 #include <stdlib.h>
 
@@ -39,6 +39,16 @@ const struct cz_trie *cz_exit_trie(const struct cz_vocab *vocab, enum cz_exit_tr
     default:
         return &vocab->trie;
     }
+}
+
+void cz_split_free(struct cz_split *split)
+{
+    free(split->parts);
+    free(split->part_locals);
+    free(split->ids);
+    free(split->words);
+    free(split->uncertain);
+    free(split->exits);
 }
 
 /* Threads that left the local become exits. */
@@ -290,43 +300,17 @@ static bool split_by_difference(struct cz_machine *machine, struct cz_split *spl
         alike += cz_local_step(machine, local, byte) == cz_local_step(machine, base, byte);
     if (alike < 30)
         return false;
-    split->part_count = 0;
-    if (!differ(machine, split, 0, local, base))
+    if (!differ(machine, split, 0, local, base)) {
+        cz_split_free(split);
         return false;
+    }
     split->base = base;
     return true;
 }
 
-/* The split of "any text" is the same for every machine of a vocabulary and policy: the first one
- * made is kept with the vocabulary. */
-static const struct cz_split *text_split(struct cz_machine *machine, struct cz_split *made)
-{
-    _Atomic(struct cz_split *) *slot = &machine->vocab->text_splits[machine->options.policy];
-    struct cz_split *known = atomic_load(slot);
-    if (known || !made)
-        return known;
-    struct cz_split *copy = malloc(sizeof *copy);
-    if (!copy)
-        return NULL;
-    *copy = *made;
-    copy->shared = true;
-    if (atomic_compare_exchange_strong(slot, &known, copy))
-        return copy;
-    free(copy);
-    return NULL;
-}
+/* ---- Splits by local ---- */
 
-void cz_split_free(struct cz_split *split)
-{
-    free(split->parts);
-    free(split->part_locals);
-    free(split->ids);
-    free(split->words);
-    free(split->uncertain);
-    free(split->exits);
-}
-
-struct cz_split *cz_split_of(struct cz_machine *machine, uint32_t local)
+static struct cz_split *slot_of(struct cz_machine *machine, uint32_t local)
 {
     if (local >= machine->split_capacity) {
         uint32_t capacity = (local + 64) * 2;
@@ -338,28 +322,51 @@ struct cz_split *cz_split_of(struct cz_machine *machine, uint32_t local)
         machine->splits = larger;
         machine->split_capacity = capacity;
     }
-    if (machine->splits[local].ready)
-        return &machine->splits[local];
+    return &machine->splits[local];
+}
+
+static struct cz_split make(struct cz_machine *machine, uint32_t local)
+{
     struct cz_split made = {.ready = true};
     struct splitting splitting = {.found.machine = machine, .split = &made};
+    split_new(&splitting, local);
+    uint32_t *copy = cz_tokens_copy(&splitting.found);
+    made.words = splitting.found.dense ? copy : NULL;
+    made.ids = splitting.found.dense ? NULL : copy;
+    made.count = splitting.found.count;
+    made.uncertain = splitting.found.uncertain;
+    made.uncertain_count = splitting.found.uncertain_count;
+    return made;
+}
+
+/* A string state's split is that of its language: another grammar may have made it. */
+static struct cz_split of_language(struct cz_machine *machine, uint32_t local, cz_expr expr)
+{
+    struct cz_split_cache *cache = machine->vocab->splits;
+    enum cz_policy policy = machine->options.policy;
+    struct cz_shared_split *shared = cz_split_cache_find(cache, machine->exprs, expr, policy);
+    struct cz_split split;
+    if (!shared) {
+        split = make(machine, local);
+        shared = cz_split_cache_add(cache, machine->exprs, expr, policy, &split);
+    }
+    if (shared) {
+        split = *cz_shared_split_get(shared);
+        split.shared = shared;
+    }
+    return split;
+}
+
+struct cz_split *cz_split_of(struct cz_machine *machine, uint32_t local)
+{
+    struct cz_split *slot = slot_of(machine, local);
     cz_expr expr;
-    bool text = cz_text_of(machine, local, &expr) && expr == CZ_EXPR_TEXT;
-    const struct cz_split *known = text ? text_split(machine, NULL) : NULL;
-    if (known) {
-        machine->splits[local] = *known;
-        return &machine->splits[local];
-    }
-    if (!split_by_difference(machine, &made, local)) {
-        made.part_count = 0;
-        split_new(&splitting, local);
-        uint32_t *copy = cz_tokens_copy(&splitting.found);
-        made.words = splitting.found.dense ? copy : NULL;
-        made.ids = splitting.found.dense ? NULL : copy;
-        made.count = splitting.found.count;
-        made.uncertain = splitting.found.uncertain;
-        made.uncertain_count = splitting.found.uncertain_count;
-    }
-    known = text ? text_split(machine, &made) : NULL;
-    machine->splits[local] = known ? *known : made;
+    if (!slot || slot->ready)
+        return slot;
+    struct cz_split made = {.ready = true};
+    if (!split_by_difference(machine, &made, local))
+        made = cz_text_of(machine, local, &expr) ? of_language(machine, local, expr)
+                                                 : make(machine, local);
+    machine->splits[local] = made; /* the table may have moved */
     return &machine->splits[local];
 }

@@ -18,7 +18,7 @@ enum cz_exit_trie { CZ_EXIT_ALL, CZ_EXIT_UNSAFE, CZ_EXIT_ESCAPES, CZ_EXIT_GAPS }
 
 /* What of a local's mask does not depend on the stack. */
 struct cz_split {
-    bool shared; /* owned by the vocabulary */
+    struct cz_shared_split *shared; /* whose this is: see split_cache.h; NULL: the machine's own */
     bool ready;
     bool quotes;        /* all closing quotes lead out alike, and are no exits */
     bool leaves;        /* a whole number: what stands below may begin, which is no exit */
@@ -37,6 +37,8 @@ struct cz_split {
 /* The local's split, made when it is first asked for; NULL without memory. It may move when another
  * is made. */
 struct cz_split *cz_split_of(struct cz_machine *machine, uint32_t local);
+
+void cz_split_free(struct cz_split *split); /* what it points to, not itself */
 
 const struct cz_trie *cz_exit_trie(const struct cz_vocab *vocab, enum cz_exit_trie which);
 

@@ -1,8 +1,7 @@
 /*
  * vocab.c - the vocabulary as a trie in depth-first order, and the tokens that are plain text.
  */
-#include "constraint/vocab_internal.h"
-#include "constraint/machine.h"
+#include "constraint/split_cache.h"
 
 #include "base/size.h"
 #include "base/utf8.h"
@@ -302,6 +301,7 @@ static bool build_lengths(struct cz_vocab *vocab)
 static void vocab_free(struct cz_vocab *vocab)
 {
     cz_grammar_cache_free(vocab->cache);
+    cz_split_cache_free(vocab->splits);
     free(vocab->bytes);
     free(vocab->offsets);
     free(vocab->ends);
@@ -311,12 +311,6 @@ static void vocab_free(struct cz_vocab *vocab)
         cz_trie_free(tries[i]);
     for (int i = 0; i <= CZ_VOCAB_SHORT; i++)
         free(vocab->short_words[i]);
-    for (int i = 0; i < 2; i++) {
-        struct cz_split *split = atomic_load(&vocab->text_splits[i]);
-        if (split)
-            cz_split_free(split);
-        free(split);
-    }
     free(vocab->closing);
     free(vocab->blanks);
     free(vocab->long_ids);
@@ -351,13 +345,19 @@ cloze_status cz_vocab_create(const struct cz_vocab_options *options, struct cz_v
         return error ? error->code : CLOZE_MEMORY;
     }
     vocab->cache = cz_grammar_cache_create(vocab->cache_bytes);
-    if (!vocab->cache || !copy_ends(vocab, options) || !copy_names(vocab, options) ||
+    vocab->splits = cz_split_cache_create();
+    if (!vocab->cache || !vocab->splits || !copy_ends(vocab, options) || !copy_names(vocab, options) ||
         !build_tries(vocab) || !build_lengths(vocab)) {
         vocab_free(vocab);
         return cz_fail_memory(error, "the vocabulary");
     }
     *out = vocab;
     return CLOZE_OK;
+}
+
+void cz_vocab_forget(struct cz_vocab *vocab)
+{
+    cz_split_cache_forget(vocab->splits);
 }
 
 struct cz_vocab *cz_vocab_retain(struct cz_vocab *vocab)

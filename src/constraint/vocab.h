@@ -28,6 +28,8 @@ struct cz_vocab;
 
 cloze_status cz_vocab_create(const struct cz_vocab_options *options, struct cz_vocab **out,
                              struct cloze_error *error);
+/* Forgets what grammars found out about patterns, so that the next one finds it anew. For measuring. */
+void cz_vocab_forget(struct cz_vocab *vocab);
 struct cz_vocab *cz_vocab_retain(struct cz_vocab *vocab);
 void cz_vocab_release(struct cz_vocab *vocab); /* freed with its last reference */
 

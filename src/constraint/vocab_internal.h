@@ -37,7 +37,7 @@ struct cz_vocab {
     uint32_t long_count;
     struct cz_map names;      /* special tokens by name */
     struct cz_arena name_texts;
-    _Atomic(struct cz_split *) text_splits[2]; /* by policy; see mask.c */
+    struct cz_split_cache *splits;
     cz_encode_function *encode;
     void *encode_context;
     size_t cache_bytes;
@@ -57,8 +57,6 @@ size_t cz_vocab_longest_prefix(const struct cz_vocab *vocab, struct cz_slice tex
  * byte has no token. */
 uint32_t cz_vocab_cost(const struct cz_vocab *vocab, struct cz_slice text);
 
-struct cz_split;
-void cz_split_free(struct cz_split *split); /* what it points to, not itself */
 struct cz_grammar_cache *cz_grammar_cache_create(size_t maximum);
 void cz_grammar_cache_free(struct cz_grammar_cache *cache);
 
