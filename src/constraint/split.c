@@ -176,8 +176,7 @@ static void name_walk(struct splitting *splitting, struct cz_inner inner, uint32
         uint32_t child = cz_trie_child(trie, at, byte);
         if (!child)
             continue;
-        if (trie->nodes[child].token != UINT32_MAX)
-            cz_tokens_add_chain(&splitting->found, trie->nodes[child].token);
+        cz_tokens_add_node(&splitting->found, &trie->nodes[child]);
         name_walk(splitting, next, child);
     }
 }

@@ -67,7 +67,7 @@ static bool list_children(struct cz_trie *trie)
         uint32_t count = trie->nodes[i].skip > WIDE ? count_children(trie, i) : 0;
         if (count < WIDE)
             continue;
-        trie->nodes[i].wide = ++nodes;
+        trie->nodes[i].wide = ++nodes & INT32_MAX;
         children += count;
     }
     trie->wide_first = malloc(((size_t)nodes + 1) * sizeof *trie->wide_first);
@@ -109,6 +109,7 @@ bool cz_trie_build(struct cz_trie *trie, const struct cz_trie_entry *entries, si
         uint32_t keep = i ? shared_prefix(&entries[i - 1], &entries[i]) : 0;
         if (i && keep == entries[i].size && entries[i - 1].size == keep) {
             trie->same[entries[i - 1].token] = entries[i].token;
+            nodes[made - 1].chained = true;
             continue;
         }
         for (; depth > keep; depth--)

@@ -15,7 +15,8 @@ struct cz_trie_node {
     uint8_t byte;
     uint8_t characters; /* that a path from this node on, itself included, begins at most; 255: more */
     uint16_t depth;     /* 1 for a first byte */
-    uint32_t wide;      /* of many children: its number among such nodes, + 1; else 0 */
+    uint32_t wide : 31; /* of many children: its number among such nodes, + 1; else 0 */
+    uint32_t chained : 1; /* several tokens end here: see same */
 };
 
 /* A set of characters: the ASCII ones in two words, the others told apart by their first byte only,

@@ -158,7 +158,7 @@ void cz_walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_t to
         if (reached == EVERYTHING)
             cz_tokens_add_below(found, i);
         else if (reached == ANOTHER && found)
-            cz_tokens_add_chain(found, node->token);
+            cz_tokens_add_node(found, node);
         else if ((reached == THREADS || (reached == ANOTHER && node->token != UINT32_MAX)) &&
                  !take(context, i, node->token, threads, first))
             return;

@@ -26,6 +26,14 @@ void cz_tokens_add(struct cz_tokens *tokens, uint32_t token);
 void cz_tokens_remove(struct cz_tokens *tokens, uint32_t token); /* of a dense set */
 /* A token and those of the same bytes; UINT32_MAX: none. */
 void cz_tokens_add_chain(struct cz_tokens *tokens, uint32_t token);
+/* The tokens that end at this node. */
+static inline void cz_tokens_add_node(struct cz_tokens *tokens, const struct cz_trie_node *node)
+{
+    if (node->chained)
+        cz_tokens_add_chain(tokens, node->token);
+    else if (node->token != UINT32_MAX)
+        cz_tokens_add(tokens, node->token);
+}
 /* All tokens that end at this node or below. */
 void cz_tokens_add_below(struct cz_tokens *tokens, uint32_t node);
 void cz_tokens_add_uncertain(struct cz_tokens *tokens, uint32_t token);
