@@ -36,6 +36,8 @@ const struct cz_trie *cz_exit_trie(const struct cz_vocab *vocab, enum cz_exit_tr
         return &vocab->escapes;
     case CZ_EXIT_GAPS:
         return &vocab->gaps;
+    case CZ_EXIT_MIXED:
+        return &vocab->mixed;
     default:
         return &vocab->trie;
     }
@@ -194,6 +196,44 @@ static bool split_name(struct splitting *splitting, uint32_t id)
     return true;
 }
 
+/* ---- Where letters and digits may follow as they like ---- */
+
+/* Whether the token's bytes leave the local alive; none of them ends a string. */
+static bool takes_word(struct cz_machine *machine, uint32_t local, struct cz_slice token)
+{
+    for (size_t i = 0; i < token.size && local != STEP_DEAD; i++)
+        local = cz_local_step(machine, local, (uint8_t)token.data[i]);
+    return local != STEP_DEAD;
+}
+
+/* Tokens that are words are known by length; those that go beyond the freedom are tried one by one. */
+static bool split_words(struct splitting *splitting, uint32_t local)
+{
+    enum { WORTHWHILE = 6 };
+    struct cz_machine *machine = splitting->found.machine;
+    const struct cz_vocab *vocab = machine->vocab;
+    uint32_t limit = cz_local_word_limit(machine, local);
+    if (limit < WORTHWHILE)
+        return false;
+    limit = limit > CZ_VOCAB_SHORT ? CZ_VOCAB_SHORT : limit;
+    cz_tokens_use(&splitting->found, vocab->word_words);
+    cz_tokens_keep(&splitting->found, vocab->short_words[limit]);
+    for (uint32_t i = 0; i < vocab->word_count; i++) {
+        struct cz_slice token = cz_vocab_token(vocab, vocab->word_ids[i]);
+        if (token.size <= limit)
+            break;
+        if (takes_word(machine, local, token))
+            cz_tokens_add(&splitting->found, vocab->word_ids[i]);
+    }
+    struct cz_trie_cursor children = cz_trie_children(&vocab->trie, 0);
+    for (uint32_t child; (child = cz_trie_next(&vocab->trie, &children, NULL, 0));) {
+        if (!cz_is_word(vocab->trie.nodes[child].byte))
+            walk_from(splitting, CZ_EXIT_ALL, child, true, local);
+    }
+    split_walk(splitting, CZ_EXIT_MIXED, local);
+    return true;
+}
+
 /* ---- Where white space or the end of a number comes first ---- */
 
 /* The beginning of a gap: white space leads on alike wherever it stands. */
@@ -250,7 +290,7 @@ static void split_new(struct splitting *splitting, uint32_t local)
     } else if (cz_expr_longest_text(machine->exprs, expr) != CZ_EXPR_UNBOUNDED) {
         use_short_text(&splitting->found, cz_expr_longest_text(machine->exprs, expr));
         split_walk(splitting, CZ_EXIT_UNSAFE, local);
-    } else {
+    } else if (!split_words(splitting, local)) {
         split_walk(splitting, CZ_EXIT_ALL, local);
     }
 }

@@ -14,7 +14,7 @@ struct cz_exit {
     uint8_t trie; /* whose node it is: enum cz_exit_trie */
 };
 
-enum cz_exit_trie { CZ_EXIT_ALL, CZ_EXIT_UNSAFE, CZ_EXIT_ESCAPES, CZ_EXIT_GAPS };
+enum cz_exit_trie { CZ_EXIT_ALL, CZ_EXIT_UNSAFE, CZ_EXIT_ESCAPES, CZ_EXIT_GAPS, CZ_EXIT_MIXED };
 
 /* What of a local's mask does not depend on the stack. */
 struct cz_split {

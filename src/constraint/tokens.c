@@ -75,6 +75,12 @@ void cz_tokens_join(struct cz_tokens *tokens, const uint32_t *words)
         tokens->machine->scratch_words[i] |= words[i];
 }
 
+void cz_tokens_keep(struct cz_tokens *tokens, const uint32_t *words)
+{
+    for (uint32_t i = 0; i < tokens->machine->vocab->words; i++)
+        tokens->machine->scratch_words[i] &= words[i];
+}
+
 void cz_tokens_use(struct cz_tokens *tokens, const uint32_t *words)
 {
     memcpy(tokens->machine->scratch_words, words, tokens->machine->vocab->words * sizeof *words);

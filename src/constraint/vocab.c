@@ -180,6 +180,51 @@ static bool build_unsafe(struct cz_vocab *vocab, const struct cz_trie_entry *ent
     return good;
 }
 
+static size_t word_size(struct cz_slice text)
+{
+    size_t size = 0;
+    while (size < text.size && cz_is_word((uint8_t)text.data[size]))
+        size++;
+    return size;
+}
+
+static int compare_longest(const void *x, const void *y)
+{
+    const struct cz_trie_entry *a = x, *b = y;
+    return a->size != b->size ? (a->size < b->size) - (a->size > b->size)
+                              : (a->token > b->token) - (a->token < b->token);
+}
+
+static bool build_words(struct cz_vocab *vocab, const struct cz_trie_entry *entries, size_t count)
+{
+    struct cz_trie_entry *parts = malloc((count + 1) * sizeof *parts);
+    size_t words = 0, mixed = 0;
+    vocab->word_words = calloc(vocab->words, sizeof *vocab->word_words);
+    vocab->word_ids = malloc((count + 1) * sizeof *vocab->word_ids);
+    if (!parts || !vocab->word_words || !vocab->word_ids) {
+        free(parts);
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        size_t size = word_size(cz_slice_of(entries[i].data, entries[i].size));
+        if (size && size < entries[i].size)
+            parts[mixed++] = entries[i];
+    }
+    bool good = cz_trie_build(&vocab->mixed, parts, mixed, vocab->count);
+    for (size_t i = 0; i < count; i++) {
+        if (word_size(cz_slice_of(entries[i].data, entries[i].size)) < entries[i].size)
+            continue;
+        parts[words++] = entries[i];
+        vocab->word_words[entries[i].token / 32] |= 1u << entries[i].token % 32;
+    }
+    qsort(parts, words, sizeof *parts, compare_longest);
+    for (size_t i = 0; i < words; i++)
+        vocab->word_ids[i] = parts[i].token;
+    vocab->word_count = (uint32_t)words;
+    free(parts);
+    return good;
+}
+
 /* Whether the text may be the beginning of what stands behind white space in a document. */
 static bool begins_structure(struct cz_slice text)
 {
@@ -238,7 +283,7 @@ static bool build_tries(struct cz_vocab *vocab)
     cz_trie_sort(entries, count);
     bool good = cz_trie_build(&vocab->trie, entries, count, vocab->count) &&
                 cz_trie_find_characters(&vocab->trie) && build_unsafe(vocab, entries, count) &&
-                build_gaps(vocab, entries, count);
+                build_gaps(vocab, entries, count) && build_words(vocab, entries, count);
     free(entries);
     return good;
 }
@@ -306,13 +351,15 @@ static void vocab_free(struct cz_vocab *vocab)
     free(vocab->offsets);
     free(vocab->ends);
     struct cz_trie *tries[] = {&vocab->trie, &vocab->unsafe, &vocab->escapes, &vocab->quotes,
-                               &vocab->gaps};
+                               &vocab->gaps, &vocab->mixed};
     for (size_t i = 0; i < sizeof tries / sizeof *tries; i++)
         cz_trie_free(tries[i]);
     for (int i = 0; i <= CZ_VOCAB_SHORT; i++)
         free(vocab->short_words[i]);
     free(vocab->closing);
     free(vocab->blanks);
+    free(vocab->word_words);
+    free(vocab->word_ids);
     free(vocab->long_ids);
     free(vocab->long_sizes);
     free(vocab->text_words);

@@ -35,6 +35,10 @@ struct cz_vocab {
     uint32_t *long_ids;       /* text tokens of more characters, fewest first */
     uint32_t *long_sizes;     /* their characters */
     uint32_t long_count;
+    uint32_t *word_words;     /* tokens of ASCII letters and digits alone */
+    uint32_t *word_ids;       /* the same, longest first */
+    uint32_t word_count;
+    struct cz_trie mixed;     /* tokens that begin with such a character and go on with others */
     struct cz_map names;      /* special tokens by name */
     struct cz_arena name_texts;
     struct cz_split_cache *splits;
@@ -43,6 +47,13 @@ struct cz_vocab {
     size_t cache_bytes;
     struct cz_grammar_cache *cache;
 };
+
+/* An ASCII letter or digit: what most tokens of most vocabularies are made of. */
+static inline bool cz_is_word(uint8_t byte)
+{
+    return (byte >= '0' && byte <= '9') || (byte >= 'A' && byte <= 'Z') ||
+           (byte >= 'a' && byte <= 'z');
+}
 
 static inline struct cz_slice cz_vocab_token(const struct cz_vocab *vocab, uint32_t token)
 {

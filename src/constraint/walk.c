@@ -9,6 +9,69 @@
 
 /* ---- Freedom: text that needs not be walked ---- */
 
+enum { EXPLORED = 64 }; /* states */
+
+struct exploration {
+    uint32_t states[EXPLORED];
+    uint32_t count;
+};
+
+static bool explore_to(struct exploration *found, uint32_t state)
+{
+    for (uint32_t i = found->count; i-- > 0;) {
+        if (found->states[i] == state)
+            return true;
+    }
+    if (found->count == EXPLORED)
+        return false;
+    found->states[found->count++] = state;
+    return true;
+}
+
+/* Whether every letter and digit leaves the state alive. */
+static bool explore_from(struct cz_machine *machine, struct exploration *found, uint32_t state)
+{
+    uint32_t last = 0;
+    for (unsigned byte = '0'; byte <= 'z'; byte++) {
+        uint32_t step = cz_is_word((uint8_t)byte)
+                            ? cz_local_step(machine, state, (uint8_t)byte)
+                            : last;
+        if (step == STEP_DEAD || (step & STEP_EFFECT) ||
+            (step != last && !explore_to(found, step)))
+            return false;
+        last = step;
+    }
+    return true;
+}
+
+/* Of how many letters and digits any text is alive, as far as a few states tell. The expression's
+ * form does not show it where several conditions must hold at once. */
+static uint32_t explore_words(struct cz_machine *machine, uint32_t local)
+{
+    enum { DEEPEST = 16 };
+    struct exploration found = {.states = {local}, .count = 1};
+    for (uint32_t depth = 0, from = 0; depth < DEEPEST; depth++) {
+        uint32_t end = found.count;
+        for (; from < end; from++) {
+            if (!explore_from(machine, &found, found.states[from]))
+                return depth;
+        }
+        if (found.count == end)
+            return CZ_EXPR_UNBOUNDED;
+    }
+    return DEEPEST;
+}
+
+static void add_freedom(struct cz_machine *machine, struct cz_local *local,
+                        struct cz_expr_freedom freedom)
+{
+    if (!cz_machine_grow(machine, (void **)&machine->freedoms, machine->freedom_count,
+                         &machine->freedom_capacity, sizeof *machine->freedoms))
+        return;
+    machine->freedoms[machine->freedom_count++] = freedom;
+    local->freedom_count++;
+}
+
 static void find_freedoms(struct cz_machine *machine, uint32_t id)
 {
     enum { MOST = 4 };
@@ -23,14 +86,32 @@ static void find_freedoms(struct cz_machine *machine, uint32_t id)
     for (unsigned i = 0; i < count; i++) {
         for (int w = 0; w < 3 && string; w++)
             found[i].chars.words[w] &= ~unsafe.words[w];
-        if (!cz_machine_grow(machine, (void **)&machine->freedoms, machine->freedom_count,
-                             &machine->freedom_capacity, sizeof *machine->freedoms))
-            break;
-        machine->freedoms[machine->freedom_count++] = found[i];
-        local.freedom_count++;
+        add_freedom(machine, &local, found[i]);
     }
     local.freedom_known = true;
     machine->locals[id] = local;
+}
+
+static const struct cz_chars words = {{0x03FF000000000000u, 0x07FFFFFE07FFFFFEu, 0}};
+
+static uint32_t limit_of(struct cz_machine *machine, uint32_t id, const struct cz_chars *chars)
+{
+    uint32_t limit = 0;
+    if (!machine->locals[id].freedom_known)
+        find_freedoms(machine, id);
+    const struct cz_local *local = &machine->locals[id];
+    for (uint32_t i = 0; i < local->freedom_count; i++) {
+        const struct cz_expr_freedom *freedom = &machine->freedoms[local->freedom + i];
+        if (cz_chars_within(chars, &freedom->chars) && freedom->limit > limit)
+            limit = freedom->limit;
+    }
+    return limit;
+}
+
+uint32_t cz_local_word_limit(struct cz_machine *machine, uint32_t local)
+{
+    uint32_t limit = limit_of(machine, local, &words);
+    return limit ? limit : explore_words(machine, local);
 }
 
 /* Whether everything at and below the node stays in the local, and alive. */

@@ -38,6 +38,7 @@ static inline void cz_tokens_add_node(struct cz_tokens *tokens, const struct cz_
 void cz_tokens_add_below(struct cz_tokens *tokens, uint32_t node);
 void cz_tokens_add_uncertain(struct cz_tokens *tokens, uint32_t token);
 void cz_tokens_join(struct cz_tokens *tokens, const uint32_t *words);
+void cz_tokens_keep(struct cz_tokens *tokens, const uint32_t *words); /* of a dense set */
 /* Replaces the set by these bits. */
 void cz_tokens_use(struct cz_tokens *tokens, const uint32_t *words);
 /* A copy of what was found, as bits or ascending ids. NULL without memory. */
@@ -49,6 +50,9 @@ struct cz_walk_level {
                      * those of the next level do */
     struct cz_trie_cursor children; /* still to come */
 };
+
+/* Of how many ASCII letters and digits any text leaves the local, that of a string, alive. */
+uint32_t cz_local_word_limit(struct cz_machine *machine, uint32_t local);
 
 /* What is done with a node that threads reach; the threads may be changed. false stops the walk. */
 typedef bool cz_walk_function(void *context, uint32_t node, uint32_t token,
