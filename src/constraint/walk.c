@@ -9,6 +9,8 @@
 
 /* ---- Freedom: text that needs not be walked ---- */
 
+static const struct cz_chars words = {{0x03FF000000000000u, 0x07FFFFFE07FFFFFEu, 0}};
+
 enum { EXPLORED = 64 }; /* states */
 
 struct exploration {
@@ -88,13 +90,15 @@ static void find_freedoms(struct cz_machine *machine, uint32_t id)
             found[i].chars.words[w] &= ~unsafe.words[w];
         add_freedom(machine, &local, found[i]);
     }
+    uint32_t limit = string && !count ? explore_words(machine, id) : 0;
+    local.next = machine->locals[id].next;
+    if (limit)
+        add_freedom(machine, &local, (struct cz_expr_freedom){words, limit});
     local.freedom_known = true;
     machine->locals[id] = local;
 }
 
-static const struct cz_chars words = {{0x03FF000000000000u, 0x07FFFFFE07FFFFFEu, 0}};
-
-static uint32_t limit_of(struct cz_machine *machine, uint32_t id, const struct cz_chars *chars)
+uint32_t cz_local_word_limit(struct cz_machine *machine, uint32_t id)
 {
     uint32_t limit = 0;
     if (!machine->locals[id].freedom_known)
@@ -102,16 +106,10 @@ static uint32_t limit_of(struct cz_machine *machine, uint32_t id, const struct c
     const struct cz_local *local = &machine->locals[id];
     for (uint32_t i = 0; i < local->freedom_count; i++) {
         const struct cz_expr_freedom *freedom = &machine->freedoms[local->freedom + i];
-        if (cz_chars_within(chars, &freedom->chars) && freedom->limit > limit)
+        if (cz_chars_within(&words, &freedom->chars) && freedom->limit > limit)
             limit = freedom->limit;
     }
     return limit;
-}
-
-uint32_t cz_local_word_limit(struct cz_machine *machine, uint32_t local)
-{
-    uint32_t limit = limit_of(machine, local, &words);
-    return limit ? limit : explore_words(machine, local);
 }
 
 /* Whether everything at and below the node stays in the local, and alive. */
