@@ -10,6 +10,8 @@
  */
 #include "constraint/split_cache.h"
 
+#include "base/utf8.h"
+
 #include <stdlib.h>
 
 bool cz_threads_certain(const struct cz_threads *threads, uint32_t first)
@@ -138,49 +140,117 @@ static void use_short_text(struct cz_tokens *found, uint32_t characters)
 
 /* ---- Declared keys: the trie is followed along the keys, without a local for every prefix ---- */
 
+static struct cz_inner name_of(const struct cz_local *local)
+{
+    return (struct cz_inner){.named = true, .object = local->a, .first = local->b >> 16,
+                             .last = local->b & 0xFFFF, .depth = local->c};
+}
+
 /* The part of the trie at `child` is walked as usual, from the key's local. */
 static void name_part(struct splitting *splitting, const struct cz_inner *inner, uint32_t child)
 {
     struct cz_machine *machine = splitting->found.machine;
     if (child)
-        walk_from(splitting, CZ_EXIT_ALL, child, true,
+        walk_from(splitting, splitting->which, child, true,
                   cz_local_add(machine, LOCAL_NAME, inner->object,
                                inner->first << 16 | inner->last, inner->depth, 0));
 }
 
+/* Tokens that end within the digits of this 16-bit unit; false when one has all of them. */
+static bool name_unit(struct splitting *splitting, uint32_t at, uint32_t unit, unsigned digit)
+{
+    const struct cz_trie *trie = splitting->found.trie;
+    uint32_t value = unit >> (12 - 4 * digit) & 15;
+    for (int upper = 0; upper <= (value > 9); upper++) {
+        char byte = (upper ? "0123456789ABCDEF" : "0123456789abcdef")[value];
+        uint32_t child = cz_trie_child(trie, at, (uint8_t)byte);
+        if (!child)
+            continue;
+        if (digit == 3)
+            return false;
+        cz_tokens_add_node(&splitting->found, &trie->nodes[child]);
+        if (!name_unit(splitting, child, unit, digit + 1))
+            return false;
+    }
+    return true;
+}
+
+/* Acceptance: the next characters of the keys as \u escapes, of which the vocabulary seldom has more
+ * than the beginning. false when that is not all, and they are to be walked. */
+static bool name_escapes(struct splitting *splitting, const struct cz_inner *inner,
+                         const struct cz_keyset *keyset, uint32_t backslash)
+{
+    struct cz_machine *machine = splitting->found.machine;
+    const struct cz_trie *trie = splitting->found.trie;
+    uint32_t u = cz_trie_child(trie, backslash, 'u'), before = UINT32_MAX, code;
+    for (uint32_t i = inner->first; i < inner->last; i++) {
+        struct cz_slice key = machine->keys[keyset->keys[i]];
+        struct cz_inner one = *inner;
+        one.first = i;
+        one.last = i + 1;
+        if (key.size <= inner->depth || !cz_inner_trim(machine, &one) ||
+            !cz_utf8_decode(key.data + inner->depth, key.size - inner->depth, &code) ||
+            code == before)
+            continue;
+        if (code < 0x20 || strchr("\"\\/", (int)code))
+            return false;
+        uint32_t unit = code < 0x10000 ? code : 0xD800 + ((code - 0x10000) >> 10);
+        if (u && !name_unit(splitting, u, unit, 0))
+            return false;
+        before = code;
+    }
+    if (before != UINT32_MAX) {
+        cz_tokens_add_node(&splitting->found, &trie->nodes[backslash]);
+        if (u)
+            cz_tokens_add_node(&splitting->found, &trie->nodes[u]);
+    }
+    return true;
+}
+
+static void name_walk(struct splitting *splitting, struct cz_inner inner, uint32_t at);
+
+/* The keys that go on with this byte; *i is moved behind them. */
+static void name_byte(struct splitting *splitting, const struct cz_inner *inner,
+                      const struct cz_keyset *keyset, uint32_t at, uint32_t *i)
+{
+    struct cz_machine *machine = splitting->found.machine;
+    const struct cz_trie *trie = splitting->found.trie;
+    uint8_t byte = (uint8_t)machine->keys[keyset->keys[*i]].data[inner->depth];
+    struct cz_inner next = *inner;
+    next.first = *i;
+    while (*i < inner->last &&
+           (uint8_t)machine->keys[keyset->keys[*i]].data[inner->depth] == byte)
+        ++*i;
+    next.last = *i;
+    next.depth++;
+    if (byte < 0x20 || byte == '"' || byte == '\\' || !cz_inner_trim(machine, &next))
+        return; /* spelled with an escape: walked apart */
+    uint32_t child = cz_trie_child(trie, at, byte);
+    if (!child)
+        return;
+    cz_tokens_add_node(&splitting->found, &trie->nodes[child]);
+    name_walk(splitting, next, child);
+}
+
+/* Recursion is as deep as a token. */
 static void name_walk(struct splitting *splitting, struct cz_inner inner, uint32_t at)
 {
     struct cz_machine *machine = splitting->found.machine;
-    const struct cz_trie *trie = &machine->vocab->trie;
+    const struct cz_trie *trie = splitting->found.trie;
     const struct cz_keyset *keyset =
         machine->keysets[cz_object_get(machine, inner.object).keyset];
     if (trie->nodes[at].skip == 1 || !cz_inner_trim(machine, &inner))
         return;
-    if (machine->keys[keyset->keys[inner.first]].size == inner.depth)
+    uint32_t backslash = cz_trie_child(trie, at, '\\'), i = inner.first;
+    if (machine->keys[keyset->keys[i]].size == inner.depth) {
         name_part(splitting, &inner, cz_trie_child(trie, at, '"'));
-    name_part(splitting, &inner, cz_trie_child(trie, at, '\\'));
-    for (uint32_t i = inner.first; i < inner.last;) {
-        struct cz_slice key = machine->keys[keyset->keys[i]];
-        struct cz_inner next = inner;
-        if (key.size == inner.depth) {
-            i++;
-            continue;
-        }
-        uint8_t byte = (uint8_t)key.data[inner.depth];
-        next.first = i;
-        while (i < inner.last &&
-               (uint8_t)machine->keys[keyset->keys[i]].data[inner.depth] == byte)
-            i++;
-        next.last = i;
-        next.depth++;
-        if (byte < 0x20 || byte == '"' || byte == '\\' || !cz_inner_trim(machine, &next))
-            continue; /* spelled with an escape: walked above */
-        uint32_t child = cz_trie_child(trie, at, byte);
-        if (!child)
-            continue;
-        cz_tokens_add_node(&splitting->found, &trie->nodes[child]);
-        name_walk(splitting, next, child);
+        i++;
     }
+    if (backslash && (machine->options.policy == CZ_POLICY_GENERATE ||
+                      !name_escapes(splitting, &inner, keyset, backslash)))
+        name_part(splitting, &inner, backslash);
+    while (i < inner.last)
+        name_byte(splitting, &inner, keyset, at, &i);
 }
 
 static bool split_name(struct splitting *splitting, uint32_t id)
@@ -189,11 +259,39 @@ static bool split_name(struct splitting *splitting, uint32_t id)
     const struct cz_local local = machine->locals[id];
     if (local.kind != LOCAL_NAME || local.d)
         return false;
-    struct cz_inner inner = {.named = true, .object = local.a, .first = local.b >> 16,
-                             .last = local.b & 0xFFFF, .depth = local.c};
+    splitting->which = CZ_EXIT_ALL;
     splitting->found.trie = &machine->vocab->trie;
-    name_walk(splitting, inner, 0);
+    name_walk(splitting, name_of(&local), 0);
     return true;
+}
+
+/* The quote at `top` begins a key: a declared one, or others. */
+static void walk_key(struct splitting *splitting, enum cz_exit_trie which, uint32_t top,
+                     uint32_t local)
+{
+    struct cz_machine *machine = splitting->found.machine;
+    const struct cz_trie *trie = cz_exit_trie(machine->vocab, which);
+    uint32_t step = cz_local_step(machine, local, '"');
+    struct cz_effect effect = step & STEP_EFFECT ? machine->effects[step & ~STEP_EFFECT]
+                                                 : (struct cz_effect){0, 1};
+    splitting->which = which;
+    splitting->found.trie = trie;
+    cz_tokens_add_node(&splitting->found, &trie->nodes[top]);
+    for (uint32_t i = 0; i < effect.count; i++) {
+        struct cz_alternative alternative =
+            step & STEP_EFFECT ? machine->alternatives[effect.first + i]
+                               : (struct cz_alternative){.op = OP_GO, .next = step};
+        const struct cz_local next = machine->locals[alternative.next];
+        struct cz_thread thread = {.local = alternative.next, .stack = CZ_STACK_UNKNOWN};
+        for (uint32_t j = 0; j < alternative.push_count; j++)
+            thread.stack = cz_stack_push(machine, thread.stack,
+                                         machine->pushes[alternative.push_first + j]);
+        if (next.kind == LOCAL_NAME)
+            name_walk(splitting, name_of(&next), top);
+        else
+            cz_walk(machine, trie, top, false, &thread, 1, take_exits, &splitting->found,
+                    splitting);
+    }
 }
 
 /* ---- Where letters and digits may follow as they like ---- */
@@ -236,6 +334,24 @@ static bool split_words(struct splitting *splitting, uint32_t local)
 
 /* ---- Where white space or the end of a number comes first ---- */
 
+static void walk_structure(struct splitting *splitting, enum cz_exit_trie which, uint32_t local)
+{
+    struct cz_machine *machine = splitting->found.machine;
+    const struct cz_trie *trie = cz_exit_trie(machine->vocab, which);
+    uint32_t kind = machine->locals[local].kind;
+    bool key = kind == LOCAL_OBJECT_KEY || kind == LOCAL_OBJECT_OPEN;
+    struct cz_trie_cursor children = cz_trie_children(trie, 0);
+    for (uint32_t child; (child = cz_trie_next(trie, &children, NULL, 0));) {
+        uint8_t byte = trie->nodes[child].byte;
+        if (cz_is_blank(byte) || cz_local_step(machine, local, byte) == STEP_DEAD)
+            continue;
+        if (byte == '"' && key)
+            walk_key(splitting, which, child, local);
+        else
+            walk_from(splitting, which, child, true, local);
+    }
+}
+
 /* The beginning of a gap: white space leads on alike wherever it stands. */
 static bool split_gap(struct splitting *splitting, uint32_t local)
 {
@@ -245,13 +361,8 @@ static bool split_gap(struct splitting *splitting, uint32_t local)
         return false;
     for (uint32_t i = 0; i < vocab->blank_count; i++)
         cz_tokens_add(&splitting->found, vocab->blanks[i]);
-    struct cz_trie_cursor children = cz_trie_children(&vocab->trie, 0);
-    for (uint32_t child; (child = cz_trie_next(&vocab->trie, &children, NULL, 0));) {
-        uint8_t byte = vocab->trie.nodes[child].byte;
-        if (!cz_is_blank(byte) && cz_local_step(machine, local, byte) != STEP_DEAD)
-            walk_from(splitting, CZ_EXIT_ALL, child, true, local);
-    }
-    split_walk(splitting, CZ_EXIT_GAPS, local);
+    walk_structure(splitting, CZ_EXIT_ALL, local);
+    walk_structure(splitting, CZ_EXIT_GAPS, local);
     return true;
 }
 

@@ -9,6 +9,7 @@
 
 /* ---- Freedom: text that needs not be walked ---- */
 
+static const struct cz_chars digits = {{0x03FF000000000000u, 0, 0}};
 static const struct cz_chars words = {{0x03FF000000000000u, 0x07FFFFFE07FFFFFEu, 0}};
 
 enum { EXPLORED = 64 }; /* states */
@@ -74,6 +75,14 @@ static void add_freedom(struct cz_machine *machine, struct cz_local *local,
     local->freedom_count++;
 }
 
+static bool digits_stay(struct cz_machine *machine, uint32_t local)
+{
+    bool stay = true;
+    for (uint8_t byte = '0'; byte <= '9' && stay; byte++)
+        stay = cz_local_step(machine, local, byte) == local;
+    return stay;
+}
+
 static void find_freedoms(struct cz_machine *machine, uint32_t id)
 {
     enum { MOST = 4 };
@@ -90,6 +99,8 @@ static void find_freedoms(struct cz_machine *machine, uint32_t id)
             found[i].chars.words[w] &= ~unsafe.words[w];
         add_freedom(machine, &local, found[i]);
     }
+    if (local.kind == LOCAL_NUMBER && digits_stay(machine, id))
+        add_freedom(machine, &local, (struct cz_expr_freedom){digits, CZ_EXPR_UNBOUNDED});
     uint32_t limit = string && !count ? explore_words(machine, id) : 0;
     local.next = machine->locals[id].next;
     if (limit)
