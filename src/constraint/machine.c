@@ -161,6 +161,7 @@ void cz_machine_free(struct cz_machine *machine)
     cz_schemas_free(machine->schemas);
     cz_rules_free(machine->rules);
     cz_map_free(&machine->key_map);
+    cz_buffer_free(&machine->last_binding.value);
     cz_arena_free(&machine->arena);
     cz_expr_store_free(machine->exprs);
     cz_number_store_free(machine->numbers);

@@ -248,6 +248,12 @@ struct cz_mask_entry {
 struct cz_split;
 struct cz_schemas;
 
+/* What a local became when it remembered a value, given by its spelling. */
+struct cz_binding {
+    uint32_t local, result;
+    struct cz_buffer value;
+};
+
 struct cz_machine {
     pthread_mutex_t lock;
     atomic_bool warm; /* warm.c has been at it */
@@ -330,6 +336,7 @@ struct cz_machine {
     struct cz_split *splits; /* by local */
     uint32_t split_capacity;
 
+    struct cz_binding last_binding;
     uint32_t root_local, root_stack;
     struct cz_threads walk;  /* scratch of the mask walk */
     struct cz_walk_level *walk_levels;
@@ -510,7 +517,7 @@ uint32_t cz_local_step(struct cz_machine *machine, uint32_t local, uint8_t byte)
 /* thread.c: locals with the stacks below them */
 uint32_t cz_stack_push(struct cz_machine *machine, uint32_t stack, uint32_t local);
 /* The same targets, the objects of which remember an undeclared key (decoded). 0: none is left. */
-uint32_t cz_local_bind_item(struct cz_machine *machine, uint32_t local, struct cz_slice text);
+uint32_t cz_local_bind_item(struct cz_machine *machine, uint32_t local, struct cz_slice item);
 uint32_t cz_local_bind_key(struct cz_machine *machine, uint32_t colon, struct cz_slice key);
 /* Between tokens a thread's local tells how far white space was read; while bytes are stepped the
  * thread does. Opening and closing go from one form to the other. */

@@ -77,7 +77,7 @@ static size_t value_begin(const char *text, size_t end)
     return 0;
 }
 
-uint32_t cz_local_bind_item(struct cz_machine *machine, uint32_t local, struct cz_slice text)
+uint32_t cz_local_bind_item(struct cz_machine *machine, uint32_t local, struct cz_slice item)
 {
     struct cz_arena arena = {0};
     struct cz_json *json;
@@ -86,8 +86,6 @@ uint32_t cz_local_bind_item(struct cz_machine *machine, uint32_t local, struct c
     const uint32_t *array = cz_intern_get(&machine->arrays, at.a);
     cz_formula formula = array[0];
     uint32_t depth = array[1], result = 0;
-    size_t begin = value_begin(text.data, text.size);
-    struct cz_slice item = cz_slice_of(text.data + begin, text.size - begin);
     if (cz_json_parse(&arena, item, &options, &json, NULL) == CLOZE_OK) {
         cz_value item_value = cz_value_constant(machine, json);
         formula = cz_formula_bind(machine, formula, item_value);
@@ -123,24 +121,34 @@ uint32_t cz_local_bind_key(struct cz_machine *machine, uint32_t colon, struct cz
     return result;
 }
 
-/* The key is the string that ends the text. */
-static uint32_t bind_key(struct cz_machine *machine, uint32_t colon, struct cz_slice text)
+/* `key` is spelled as a string. */
+static uint32_t bind_key(struct cz_machine *machine, uint32_t colon, struct cz_slice key)
 {
-    struct cz_buffer key = {0};
-    size_t begin = value_begin(text.data, text.size);
+    struct cz_buffer decoded = {0};
     uint32_t result = 0;
-    if (cz_string_decode(cz_slice_of(text.data + begin + 1, text.size - begin - 2), &key))
-        result = cz_local_bind_key(machine, colon, cz_buffer_slice(&key));
-    cz_buffer_free(&key);
+    if (cz_string_decode(cz_slice_of(key.data + 1, key.size - 2), &decoded))
+        result = cz_local_bind_key(machine, colon, cz_buffer_slice(&decoded));
+    cz_buffer_free(&decoded);
     return result;
 }
 
-/* The local as it is when what was read last is remembered; 0 when it is not allowed. */
+/* The local as it is when the value that ends the text is remembered; 0 when it is not allowed. The
+ * tokens of one mask often ask for the same, so the last answer is kept. */
 static uint32_t bind(struct cz_machine *machine, uint32_t local, struct cz_slice text)
 {
-    return machine->locals[local].flags == THREAD_KEY_OPEN ? bind_key(machine, local, text)
-                                                           : cz_local_bind_item(machine, local,
-                                                                                text);
+    size_t begin = value_begin(text.data, text.size);
+    struct cz_slice value = cz_slice_of(text.data + begin, text.size - begin);
+    struct cz_binding *last = &machine->last_binding;
+    if (last->local == local && cz_slice_equal(cz_buffer_slice(&last->value), value))
+        return last->result;
+    uint32_t result = machine->locals[local].flags == THREAD_KEY_OPEN
+                          ? bind_key(machine, local, value)
+                          : cz_local_bind_item(machine, local, value);
+    cz_buffer_clear(&last->value);
+    cz_buffer_append_slice(&last->value, value);
+    last->local = last->value.failed ? 0 : local;
+    last->result = result;
+    return result;
 }
 
 /* ---- Threads ---- */
