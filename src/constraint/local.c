@@ -522,6 +522,72 @@ static void fill_classes(struct cz_machine *machine, const struct cz_local *loca
         next[byte] = STEP_DEAD;
 }
 
+/* What values of these targets begin with. */
+static size_t target_begins(struct cz_machine *machine, uint32_t targets, char *out)
+{
+    size_t count = 0;
+    struct cz_typed any = {0};
+    for (uint32_t i = 0; i < cz_intern_size(&machine->targets, targets); i += 2) {
+        struct cz_typed typed = cz_value_expand(machine, cz_intern_get(&machine->targets, targets)[i]);
+        any.literals |= typed.literals;
+        any.number |= typed.number;
+        any.string |= typed.string;
+        any.array |= typed.array;
+        any.object |= typed.object;
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        if (any.literals >> i & 1)
+            out[count++] = LITERALS[i][0];
+    }
+    if (any.string != CZ_EXPR_NOTHING)
+        out[count++] = '"';
+    if (any.array != CZ_FORMULA_FALSE)
+        out[count++] = '[';
+    if (any.object != CZ_FORMULA_FALSE)
+        out[count++] = '{';
+    for (const char *byte = "-0123456789"; *byte && any.number != CZ_NUMBERS_NONE; byte++)
+        out[count++] = *byte;
+    return count;
+}
+
+/* Between the parts of a document only a few bytes lead on. */
+static void fill_structure(struct cz_machine *machine, const struct cz_local *local,
+                           uint32_t next[256])
+{
+    char bytes[32] = " \t\n\r";
+    size_t count = 4;
+    uint32_t targets = UINT32_MAX;
+    switch (local->kind) {
+    case LOCAL_TARGETS:
+        targets = local->a;
+        break;
+    case LOCAL_ARRAY_OPEN:
+        targets = cz_array_targets(machine, local->a);
+        bytes[count++] = ']';
+        break;
+    case LOCAL_OBJECT_OPEN:
+        bytes[count++] = '}';
+        bytes[count++] = '"';
+        break;
+    case LOCAL_OBJECT_KEY:
+        bytes[count++] = '"';
+        break;
+    case LOCAL_COLON:
+        bytes[count++] = ':';
+        break;
+    case LOCAL_OBJECT_AFTER:
+    case LOCAL_ARRAY_AFTER:
+        bytes[count++] = ',';
+        bytes[count++] = local->kind == LOCAL_ARRAY_AFTER ? ']' : '}';
+        break;
+    default:
+        break;
+    }
+    if (targets != UINT32_MAX)
+        count += target_begins(machine, targets, bytes + count);
+    only(next, bytes, count);
+}
+
 static void fill_string(struct cz_machine *machine, const struct cz_local *local, uint32_t escape,
                         uint32_t next[256])
 {
@@ -536,7 +602,6 @@ static void fill_string(struct cz_machine *machine, const struct cz_local *local
 
 static void fill_table(struct cz_machine *machine, const struct cz_local *local, uint32_t next[256])
 {
-    static const char structure[] = "\"{}[],:-0123456789tfn \t\r\n";
     static const char numeric[] = "+-.0123456789eE";
     uint32_t rest;
     switch (local->kind) {
@@ -564,7 +629,7 @@ static void fill_table(struct cz_machine *machine, const struct cz_local *local,
     case LOCAL_SYMBOL:
         break;
     default:
-        only(next, structure, sizeof structure - 1);
+        fill_structure(machine, local, next);
         for (const char *blank = " \t\n\r"; *blank && in_flexible_gap(machine, local->kind); blank++)
             next[(uint8_t)*blank] = local->kind == LOCAL_END && local->a ? STEP_DEAD : STEP_GAP;
         break;
