@@ -10,7 +10,9 @@
 static const char *const PIECES[] = {
     "{\"", "\": ", "\", \"", "\"}", "}, {", "\":", "\": \"", "[1, ", "], \"", "ab", "name", "na",
     "me\"", "a\": ", "12", "123", "0.", "e5", "true", "null", "\\u00", "\\\"", "é", "\xc3", "😀", "  ",
-    "\n  ", "\"]", "]}", "}}", "\", \"a", "a\"", "\"a\"", "1]", "1, 1", "\"a\", \"a\"", "x\": 1, \"x"};
+    "\n  ", "\"]", "]}", "}}", "\", \"a", "a\"", "\"a\"", "1]", "1, 1", "\"a\", \"a\"", "x\": 1, \"x",
+    "abcdefgh", "ab12cd34ef56", "name-", "a@b", ".com", "abcdefghijklmnopqrstuvw", " {\"", " true",
+    " 1", "\t", " \"", "\n\n\"a", " [", "\\u", "\\u006", "\\u0061", "\\u006E\\", "ab\"", "12 "};
 
 enum { PIECE_COUNT = sizeof PIECES / sizeof *PIECES, END = 256 + PIECE_COUNT, COUNT = END + 1 };
 
@@ -49,6 +51,11 @@ static const char *const SCHEMAS[] = {
     "{\"type\": \"null\"}}, \"required\": [\"name\"]}}",
     "{\"anyOf\": [{\"type\": \"object\", \"properties\": {\"a\": {\"$ref\": \"#\"}, \"b\": {\"$ref\": \"#\"}}, \"required\": "
     "[\"a\", \"b\"]}, {\"type\": \"object\", \"required\": [\"name\"]}]}",
+    "{\"type\": \"string\", \"pattern\": \"^[a-z0-9]{8}-[a-z0-9]{4,12}$\"}",
+    "{\"type\": \"array\", \"items\": {\"type\": \"string\", \"pattern\": \"^[a-z0-9]{8}-[a-z0-9]{4,12}$\"}, "
+    "\"maxItems\": 1}",
+    "{\"type\": \"object\", \"properties\": {\"name\": {\"type\": \"string\", \"format\": \"email\"}, \"na\": {\"type\": "
+    "\"string\", \"format\": \"hostname\"}}, \"minProperties\": 1}",
     "{\"type\": \"object\", \"properties\": {\"a\": true}, \"not\": {\"required\": [\"x\"]}, \"propertyNames\": {\"maxLength\": 2}}",
 };
 
@@ -135,6 +142,31 @@ static void the_mask_is_what_accept_says(void **state)
     cz_vocab_release(vocab);
 }
 
+/* Of more nodes than the vocabulary compares patterns by. */
+static void masks_of_a_large_pattern_are_right(void **state)
+{
+    (void)state;
+    enum { REPEATS = 200 };
+    static char schema[REPEATS * 8 + 64] = "{\"pattern\": \"^";
+    struct cz_vocab *vocab = make_vocab();
+    for (int i = 0; i < REPEATS; i++)
+        strcat(schema, i % 2 ? "(ab|na)" : "[a-c]?");
+    strcat(schema, "$\", \"type\": \"string\"}");
+    for (int i = 0; i < 2; i++) {
+        const struct cz_grammar_options options = {.policy = CZ_POLICY_ACCEPT};
+        struct cz_grammar *grammar;
+        struct cz_matcher *matcher;
+        struct cloze_error error;
+        ASSERT_OK(cz_grammar_compile(vocab, cz_slice(schema), &options, &grammar, &error));
+        ASSERT_OK(cz_matcher_create(grammar, &matcher, &error));
+        assert_true(cz_matcher_accept(matcher, '"'));
+        compare_with_accept(matcher, schema);
+        cz_matcher_free(matcher);
+        cz_grammar_release(grammar);
+    }
+    cz_vocab_release(vocab);
+}
+
 static void every_walk_ends_within_its_budget(void **state)
 {
     (void)state;
@@ -150,6 +182,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_mask_is_what_accept_says),
+        cmocka_unit_test(masks_of_a_large_pattern_are_right),
         cmocka_unit_test(every_walk_ends_within_its_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
