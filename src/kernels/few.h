@@ -100,11 +100,11 @@ static void few_tile(few_function *product, const struct cz_matmul *m, struct cz
 
 static void few_rows(few_function *product, const struct cz_matmul *m, struct cz_range range)
 {
-    uint32_t most = m->rows < FEW_COLUMNS ? m->rows : FEW_COLUMNS;
-    for (uint32_t entry = range.first; entry < range.end; entry += few_panels(most))
+    for (uint32_t entry = range.first; entry < range.end; entry += TILE_VECTORS)
         for (uint32_t first = 0, columns; first < m->rows; first += columns) {
-            columns = m->rows - first < most ? m->rows - first : most;
-            few_tile(product, m, range, entry, first, columns);
+            columns = m->rows - first < FEW_COLUMNS ? m->rows - first : FEW_COLUMNS;
+            for (uint32_t p = 0; p < TILE_VECTORS && entry + p < range.end; p += few_panels(columns))
+                few_tile(product, m, range, entry + p, first, columns);
         }
 }
 
