@@ -1,9 +1,8 @@
 /* arena.c - blocks of zeroed memory, handed out in order. */
 #include "base/arena.h"
 
+#include "base/heap.h"
 #include "base/size.h"
-
-#include <stdlib.h>
 
 enum { FIRST_BLOCK = 4096, LARGEST_STEP = 1 << 20, ALIGNMENT = 16 };
 
@@ -19,7 +18,7 @@ static struct cz_arena_block *grow(struct cz_arena *arena, size_t needed)
     size_t size = cz_size_max(needed, cz_size_min(step, LARGEST_STEP));
     if (arena->maximum && (size > arena->maximum || arena->total > arena->maximum - size))
         return NULL;
-    struct cz_arena_block *block = calloc(1, sizeof *block + size);
+    struct cz_arena_block *block = cz_heap_zeroed(1, sizeof *block + size);
     if (!block)
         return NULL;
     block->older = arena->blocks;
@@ -63,7 +62,7 @@ void cz_arena_free(struct cz_arena *arena)
 {
     while (arena->blocks) {
         struct cz_arena_block *older = arena->blocks->older;
-        free(arena->blocks);
+        cz_heap_free(arena->blocks);
         arena->blocks = older;
     }
     *arena = (struct cz_arena){.maximum = arena->maximum};

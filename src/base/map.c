@@ -1,10 +1,10 @@
 /* map.c - the hash map and its keyed hash. */
 #include "base/map.h"
 
+#include "base/heap.h"
 #include "base/size.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 #include <sys/random.h>
 
 static uint64_t hash_key[2];
@@ -68,7 +68,7 @@ bool cz_map_reserve(struct cz_map *map, size_t count)
     }
     if (capacity == map->capacity)
         return true;
-    struct cz_map_entry *entries = calloc(capacity, sizeof *entries);
+    struct cz_map_entry *entries = cz_heap_zeroed(capacity, sizeof *entries);
     if (!entries)
         return false;
     for (size_t i = 0; i < map->capacity; i++) {
@@ -76,7 +76,7 @@ bool cz_map_reserve(struct cz_map *map, size_t count)
         if (old->key.data)
             *find(entries, capacity, old->key, old->hash) = *old;
     }
-    free(map->entries);
+    cz_heap_free(map->entries);
     map->entries = entries;
     map->capacity = capacity;
     return true;
@@ -123,6 +123,6 @@ bool cz_map_get(const struct cz_map *map, struct cz_slice key, uint64_t *value)
 
 void cz_map_free(struct cz_map *map)
 {
-    free(map->entries);
+    cz_heap_free(map->entries);
     *map = (struct cz_map){0};
 }

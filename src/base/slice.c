@@ -1,11 +1,11 @@
 /* slice.c - comparisons of slices, and the growing buffer. */
 #include "base/slice.h"
 
+#include "base/heap.h"
 #include "base/size.h"
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 bool cz_slice_equal(struct cz_slice a, struct cz_slice b)
 {
@@ -47,7 +47,7 @@ char *cz_buffer_reserve(struct cz_buffer *buffer, size_t size)
     needed++;
     if (needed > buffer->capacity) {
         size_t capacity = cz_size_max(needed, buffer->capacity + buffer->capacity / 2 + 64);
-        char *data = realloc(buffer->data, capacity);
+        char *data = cz_heap_resize(buffer->data, capacity);
         if (!data)
             goto fail;
         buffer->data = data;
@@ -111,8 +111,15 @@ void cz_buffer_clear(struct cz_buffer *buffer)
 
 void cz_buffer_free(struct cz_buffer *buffer)
 {
-    free(buffer->data);
+    cz_heap_free(buffer->data);
     *buffer = (struct cz_buffer){.maximum = buffer->maximum};
+}
+
+char *cz_buffer_take(struct cz_buffer *buffer)
+{
+    char *text = buffer->failed ? NULL : strdup(cz_buffer_text(buffer));
+    cz_buffer_free(buffer);
+    return text;
 }
 
 const char *cz_buffer_text(const struct cz_buffer *buffer)

@@ -57,6 +57,8 @@ void cz_buffer_printf(struct cz_buffer *buffer, const char *format, ...) CZ_PRIN
 char *cz_buffer_reserve(struct cz_buffer *buffer, size_t size);
 void cz_buffer_clear(struct cz_buffer *buffer); /* keeps the memory */
 void cz_buffer_free(struct cz_buffer *buffer);  /* leaves an empty, usable buffer */
+/* A copy of the text for free(), and the buffer is emptied; NULL when it failed or without memory. */
+char *cz_buffer_take(struct cz_buffer *buffer);
 /* The text as a C string: "" while empty. */
 const char *cz_buffer_text(const struct cz_buffer *buffer);
 struct cz_slice cz_buffer_slice(const struct cz_buffer *buffer);

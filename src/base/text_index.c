@@ -1,9 +1,8 @@
 /* text_index.c - open addressing, at most half full. */
 #include "base/text_index.h"
 
+#include "base/heap.h"
 #include "base/map.h"
-
-#include <stdlib.h>
 
 static struct cz_slice text_of(const struct cz_text_index *index, uint32_t number)
 {
@@ -35,7 +34,7 @@ bool cz_text_index_init(struct cz_text_index *index, const void *records, size_t
     while (capacity / 2 < count)
         capacity *= 2;
     *index = (struct cz_text_index){.records = records, .stride = stride, .mask = capacity - 1};
-    index->slots = malloc(capacity * sizeof *index->slots);
+    index->slots = cz_heap_alloc(capacity * sizeof *index->slots);
     if (index->slots)
         memset(index->slots, 0xFF, capacity * sizeof *index->slots);
     return index->slots != NULL;
@@ -58,6 +57,6 @@ uint32_t cz_text_index_find(const struct cz_text_index *index, struct cz_slice t
 
 void cz_text_index_free(struct cz_text_index *index)
 {
-    free(index->slots);
+    cz_heap_free(index->slots);
     index->slots = NULL;
 }

@@ -7,7 +7,7 @@
  */
 #include "constraint/machine.h"
 
-#include <stdlib.h>
+#include "base/heap.h"
 
 enum { UNKNOWN, ALIVE, DEAD, OPEN };
 
@@ -21,7 +21,7 @@ static bool array_facts_reserve(struct cz_machine *machine, cz_formula formula)
     if (formula < machine->array_facts_capacity)
         return true;
     uint32_t capacity = (formula + 64) * 2;
-    uint8_t *larger = realloc(machine->array_facts, capacity);
+    uint8_t *larger = cz_heap_resize(machine->array_facts, capacity);
     if (!larger)
         return false;
     memset(larger + machine->array_facts_capacity, 0, capacity - machine->array_facts_capacity);
@@ -142,7 +142,7 @@ static uint32_t array_targets(struct cz_machine *machine, uint32_t id)
     uint32_t depth = array[1], count = 0;
     struct cz_pairs pairs = {0};
     cz_formula_item(machine, formula, &pairs);
-    uint32_t *words = malloc((pairs.count * 2 + 1) * sizeof *words);
+    uint32_t *words = cz_heap_alloc((pairs.count * 2 + 1) * sizeof *words);
     for (uint32_t i = 0; words && i < pairs.count; i++) {
         cz_value value = cz_distinct_narrow(machine, pairs.items[i].value, pairs.items[i].rest);
         if (value == CZ_VALUE_NONE)
@@ -152,7 +152,7 @@ static uint32_t array_targets(struct cz_machine *machine, uint32_t id)
         words[count++] = cz_local_add(machine, LOCAL_ARRAY_AFTER, next, 0, 0, 0);
     }
     uint32_t targets = words ? cz_targets_add(machine, words, count) : UINT32_MAX;
-    free(words);
+    cz_heap_free(words);
     cz_pairs_free(&pairs);
     return targets;
 }
@@ -162,7 +162,7 @@ uint32_t cz_array_targets(struct cz_machine *machine, uint32_t id)
 {
     if (id >= machine->array_targets_capacity) {
         uint32_t capacity = (id + 64) * 2;
-        uint32_t *larger = realloc(machine->array_targets, capacity * sizeof *larger);
+        uint32_t *larger = cz_heap_resize(machine->array_targets, capacity * sizeof *larger);
         if (!larger)
             return array_targets(machine, id);
         memset(larger + machine->array_targets_capacity, 0,

@@ -7,6 +7,8 @@
  */
 #include "constraint/codes.h"
 
+#include "base/heap.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <unicase.h>
@@ -144,7 +146,7 @@ static int compare_classes(const void *a, const void *b)
 
 static void load_cases(void)
 {
-    struct case_entry *entries = calloc(CASE_CAPACITY, sizeof *entries);
+    struct case_entry *entries = cz_heap_zeroed(CASE_CAPACITY, sizeof *entries);
     if (!entries)
         return;
     size_t count = 0;
@@ -201,7 +203,7 @@ static uint32_t category_of(uint32_t code)
 
 static void load_categories(void)
 {
-    struct category_run *runs = calloc(RUN_CAPACITY, sizeof *runs);
+    struct category_run *runs = cz_heap_zeroed(RUN_CAPACITY, sizeof *runs);
     if (!runs)
         return;
     size_t count = 0;

@@ -6,7 +6,7 @@
  */
 #include "constraint/machine.h"
 
-#include <stdlib.h>
+#include "base/heap.h"
 
 enum { UNKNOWN, ALIVE, DEAD, OPEN };
 
@@ -64,7 +64,7 @@ static uint32_t seen_flip(struct cz_machine *machine, uint32_t seen, uint32_t in
 {
     uint32_t size = cz_intern_size(&machine->bits, seen), wanted = index / 32 + 1;
     uint32_t count = size > wanted ? size : wanted;
-    uint32_t *bits = calloc(count, sizeof *bits);
+    uint32_t *bits = cz_heap_zeroed(count, sizeof *bits);
     if (!bits) {
         cz_machine_fail_memory(machine);
         return seen;
@@ -73,7 +73,7 @@ static uint32_t seen_flip(struct cz_machine *machine, uint32_t seen, uint32_t in
         memcpy(bits, cz_intern_get(&machine->bits, seen), size * sizeof *bits);
     bits[index / 32] ^= 1u << index % 32;
     uint32_t id = cz_intern_add(&machine->bits, bits, count, NULL);
-    free(bits);
+    cz_heap_free(bits);
     return id;
 }
 
@@ -503,7 +503,7 @@ static uint32_t member_targets(struct cz_machine *machine, uint32_t id,
     struct cz_pairs pairs = {0};
     uint32_t count = 0;
     cz_formula_member(machine, object.formula, member, &pairs);
-    uint32_t *words = malloc((pairs.count * 2 + 1) * sizeof *words);
+    uint32_t *words = cz_heap_alloc((pairs.count * 2 + 1) * sizeof *words);
     for (uint32_t i = 0; words && i < pairs.count; i++) {
         if (!cz_value_alive(machine, pairs.items[i].value))
             continue;
@@ -515,7 +515,7 @@ static uint32_t member_targets(struct cz_machine *machine, uint32_t id,
         words[count++] = cz_local_add(machine, LOCAL_OBJECT_AFTER, next, 0, 0, 0);
     }
     uint32_t targets = words ? cz_targets_add(machine, words, count) : UINT32_MAX;
-    free(words);
+    cz_heap_free(words);
     cz_pairs_free(&pairs);
     return targets;
 }
@@ -540,7 +540,7 @@ uint32_t cz_object_useful(struct cz_machine *machine, uint32_t id, uint32_t targ
         return targets;
     uint64_t before = cz_formula_wants(machine, cz_object_get(machine, id).formula);
     uint32_t size = cz_intern_size(&machine->targets, targets);
-    uint32_t *words = malloc((size + 1) * sizeof *words);
+    uint32_t *words = cz_heap_alloc((size + 1) * sizeof *words);
     for (uint32_t i = 0; words && i < size; i += 2) {
         const uint32_t *pair = cz_intern_get(&machine->targets, targets) + i;
         uint32_t object = machine->locals[pair[1]].a;
@@ -550,7 +550,7 @@ uint32_t cz_object_useful(struct cz_machine *machine, uint32_t id, uint32_t targ
         words[count++] = pair[1];
     }
     uint32_t useful = words ? cz_targets_add(machine, words, count) : UINT32_MAX;
-    free(words);
+    cz_heap_free(words);
     return useful;
 }
 

@@ -11,7 +11,7 @@
  */
 #include "constraint/machine.h"
 
-#include <stdlib.h>
+#include "base/heap.h"
 
 enum {
     ATOMS = 64,           /* beyond which the array is refused */
@@ -221,7 +221,7 @@ static bool completable(struct cz_machine *machine, cz_formula formula, const st
         look_at(&search, search.queue[--search.queued]);
     }
     cz_intern_free(&search.states);
-    free(search.queue);
+    cz_heap_free(search.queue);
     return search.found;
 }
 
@@ -288,7 +288,7 @@ static bool assign(struct places *places, uint32_t place)
 static bool match_places(struct cz_machine *machine, cz_formula formula, uint32_t minimum,
                          const struct atoms *atoms)
 {
-    struct places *places = calloc(1, sizeof *places);
+    struct places *places = cz_heap_zeroed(1, sizeof *places);
     bool last = false, good = places != NULL;
     if (!places) {
         cz_machine_fail_memory(machine);
@@ -302,7 +302,7 @@ static bool match_places(struct cz_machine *machine, cz_formula formula, uint32_
         memset(places->tried, 0, sizeof places->tried);
         good = assign(places, i);
     }
-    free(places);
+    cz_heap_free(places);
     return good;
 }
 

@@ -5,6 +5,7 @@
  * and the number of states stays small: concatenations lean right, alternatives and intersections
  * are sorted lists without duplicates, neighbouring repetitions of one thing are joined.
  */
+#include "base/heap.h"
 #include "constraint/expr_internal.h"
 #include "constraint/intern.h"
 
@@ -29,7 +30,7 @@ static bool grow(void **items, uint32_t count, uint32_t *capacity, uint32_t more
         wanted = (uint64_t)count + more + FIRST_NODES;
     if (wanted > UINT32_MAX / 2)
         return false;
-    void *larger = realloc(*items, wanted * size);
+    void *larger = cz_heap_resize(*items, wanted * size);
     if (!larger)
         return false;
     *items = larger;
@@ -181,7 +182,7 @@ static uint16_t node_least(const struct cz_expr_store *store, const struct expr_
 static bool grow_table(struct cz_expr_store *store)
 {
     uint32_t size = store->table_size ? store->table_size * 2 : FIRST_TABLE;
-    uint32_t *table = calloc(size, sizeof *table);
+    uint32_t *table = cz_heap_zeroed(size, sizeof *table);
     if (!table)
         return false;
     for (uint32_t id = 1; id < store->count; id++) {
@@ -190,7 +191,7 @@ static bool grow_table(struct cz_expr_store *store)
             slot = (slot + 1) & (size - 1);
         table[slot] = id;
     }
-    free(store->table);
+    cz_heap_free(store->table);
     store->table = table;
     store->table_size = size;
     return true;
@@ -321,12 +322,12 @@ cz_expr cz_expr_concat(struct cz_expr_store *store, cz_expr first, cz_expr secon
     size_t count = 0, capacity = LIST_STACK;
     while (store->nodes[first].kind == EXPR_CONCAT) {
         if (count == capacity) {
-            cz_expr *larger = malloc(capacity * 2 * sizeof *items);
+            cz_expr *larger = cz_heap_alloc(capacity * 2 * sizeof *items);
             if (!larger)
                 break;
             memcpy(larger, items, count * sizeof *items);
             if (items != stack)
-                free(items);
+                cz_heap_free(items);
             items = larger;
             capacity *= 2;
         }
@@ -339,7 +340,7 @@ cz_expr cz_expr_concat(struct cz_expr_store *store, cz_expr first, cz_expr secon
     while (count > 0)
         result = prepend(store, items[--count], result);
     if (items != stack)
-        free(items);
+        cz_heap_free(items);
     return result;
 }
 
@@ -394,12 +395,6 @@ cz_expr cz_expr_not(struct cz_expr_store *store, cz_expr e)
     return cz_expr_make(store, EXPR_NOT, e, 0, 0);
 }
 
-static int compare_expr(const void *x, const void *y)
-{
-    cz_expr a = *(const cz_expr *)x, b = *(const cz_expr *)y;
-    return (a > b) - (a < b);
-}
-
 /* Copies parts with nested lists of the same kind opened; the count, or SIZE_MAX without memory. */
 static size_t flatten(const struct cz_expr_store *store, uint8_t kind, const cz_expr *parts,
                       size_t count, cz_expr **out)
@@ -409,7 +404,7 @@ static size_t flatten(const struct cz_expr_store *store, uint8_t kind, const cz_
         const struct expr_node *node = &store->nodes[parts[i]];
         total += node->kind == kind ? node->b : 1;
     }
-    cz_expr *items = total <= LIST_STACK ? *out : malloc(total * sizeof *items);
+    cz_expr *items = total <= LIST_STACK ? *out : cz_heap_alloc(total * sizeof *items);
     if (!items)
         return SIZE_MAX;
     *out = items;
@@ -438,7 +433,7 @@ static size_t sort_unique(cz_expr *items, size_t count)
         items[1] = first;
         return items[0] == items[1] ? 1 : 2;
     }
-    qsort(items, count, sizeof *items, compare_expr);
+    cz_words_sort(items, (uint32_t)count);
     size_t kept = 1;
     for (size_t i = 1; i < count; i++) {
         if (items[i] != items[kept - 1])
@@ -466,7 +461,10 @@ static size_t join_sets(struct cz_expr_store *store, uint8_t kind, cz_expr *item
     }
     if (sets)
         items[kept++] = cz_expr_bytes(store, joined);
-    return sets > 1 ? sort_unique(items, kept) : (qsort(items, kept, sizeof *items, compare_expr), kept);
+    if (sets > 1)
+        return sort_unique(items, kept);
+    cz_words_sort(items, (uint32_t)kept);
+    return kept;
 }
 
 /* x and not x, or the empty string beside what decides it. */
@@ -557,7 +555,7 @@ static cz_expr make_list(struct cz_expr_store *store, uint8_t kind, const cz_exp
     cz_expr result = kind == EXPR_OR ? finish_or(store, items, total)
                                      : finish_and(store, items, total);
     if (items != stack)
-        free(items);
+        cz_heap_free(items);
     return store->failed == CLOZE_OK ? result : CZ_EXPR_NOTHING;
 }
 
@@ -627,7 +625,7 @@ cz_expr cz_expr_literals(struct cz_expr_store *store, const struct cz_slice *tex
 {
     if (count == 0)
         return CZ_EXPR_NOTHING;
-    struct cz_slice *sorted = malloc(count * sizeof *sorted);
+    struct cz_slice *sorted = cz_heap_alloc(count * sizeof *sorted);
     if (!sorted)
         return cz_expr_fail(store, CLOZE_MEMORY);
     memcpy(sorted, texts, count * sizeof *sorted);
@@ -638,7 +636,7 @@ cz_expr cz_expr_literals(struct cz_expr_store *store, const struct cz_slice *tex
             sorted[kept++] = sorted[i];
     }
     cz_expr result = literal_trie(store, sorted, kept, 0);
-    free(sorted);
+    cz_heap_free(sorted);
     return result;
 }
 
@@ -666,7 +664,7 @@ static void make_text(struct cz_expr_store *store)
 
 struct cz_expr_store *cz_expr_store_create(void)
 {
-    struct cz_expr_store *store = calloc(1, sizeof *store);
+    struct cz_expr_store *store = cz_heap_zeroed(1, sizeof *store);
     if (!store)
         return NULL;
     store->limited = true;
@@ -698,13 +696,13 @@ void cz_expr_store_free(struct cz_expr_store *store)
 {
     if (!store)
         return;
-    free(store->nodes);
-    free(store->pool);
-    free(store->sets);
-    free(store->bodies);
-    free(store->table);
-    free(store->memo);
-    free(store);
+    cz_heap_free(store->nodes);
+    cz_heap_free(store->pool);
+    cz_heap_free(store->sets);
+    cz_heap_free(store->bodies);
+    cz_heap_free(store->table);
+    cz_heap_free(store->memo);
+    cz_heap_free(store);
 }
 
 void cz_expr_unlimit(struct cz_expr_store *store)

@@ -3,7 +3,7 @@
  */
 #include "constraint/expr_internal.h"
 
-#include <stdlib.h>
+#include "base/heap.h"
 
 enum { DERIVE_DEPTH = 20000, CLASS_VISITS = 4096, LIST_STACK = 64 };
 
@@ -21,7 +21,7 @@ static cz_expr derive_list(struct cz_expr_store *store, struct expr_node node, u
 {
     cz_expr stack[LIST_STACK], *parts = stack;
     size_t count = 0;
-    if (node.b > LIST_STACK && !(parts = malloc(node.b * sizeof *parts)))
+    if (node.b > LIST_STACK && !(parts = cz_heap_alloc(node.b * sizeof *parts)))
         return cz_expr_fail(store, CLOZE_MEMORY);
     for (uint32_t i = 0; i < node.b; i++) {
         cz_expr part = cz_expr_derive(store, store->pool[node.a + i], byte);
@@ -38,7 +38,7 @@ static cz_expr derive_list(struct cz_expr_store *store, struct expr_node node, u
                      : node.kind == EXPR_OR ? cz_expr_or_many(store, parts, count)
                                             : cz_expr_and_many(store, parts, count);
     if (parts != stack)
-        free(parts);
+        cz_heap_free(parts);
     return result;
 }
 
@@ -67,9 +67,9 @@ static struct expr_memo *memo_slot(struct cz_expr_store *store, cz_expr e, uint8
 {
     if (store->memo_size < store->count * 4) {
         uint32_t size = store->memo_size ? store->memo_size * 4 : 1024;
-        struct expr_memo *memo = calloc(size, sizeof *memo);
+        struct expr_memo *memo = cz_heap_zeroed(size, sizeof *memo);
         if (memo) {
-            free(store->memo);
+            cz_heap_free(store->memo);
             store->memo = memo;
             store->memo_size = size;
         } else if (!store->memo) {

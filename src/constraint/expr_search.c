@@ -9,7 +9,7 @@
  */
 #include "constraint/expr_internal.h"
 
-#include <stdlib.h>
+#include "base/heap.h"
 
 /* ---- Searches ---- */
 
@@ -44,18 +44,18 @@ static bool seen_add(struct search *search, uint32_t index)
 static bool search_grow(struct search *search)
 {
     uint32_t size = search->seen_size ? search->seen_size * 2 : 64;
-    uint32_t *seen = calloc(size, sizeof *seen);
-    struct step *steps = realloc(search->steps, size * sizeof *steps);
+    uint32_t *seen = cz_heap_zeroed(size, sizeof *seen);
+    struct step *steps = cz_heap_resize(search->steps, size * sizeof *steps);
     if (steps)
         search->steps = steps;
-    uint32_t *open = realloc(search->open, size * sizeof *open);
+    uint32_t *open = cz_heap_resize(search->open, size * sizeof *open);
     if (open)
         search->open = open;
     if (!seen || !steps || !open) {
-        free(seen);
+        cz_heap_free(seen);
         return false;
     }
-    free(search->seen);
+    cz_heap_free(search->seen);
     search->seen = seen;
     search->seen_size = size;
     for (uint32_t i = 0; i < search->count; i++)
@@ -115,9 +115,9 @@ static bool search_add(const struct cz_expr_store *store, struct search *search,
 
 static void search_free(struct search *search)
 {
-    free(search->steps);
-    free(search->seen);
-    free(search->open);
+    cz_heap_free(search->steps);
+    cz_heap_free(search->seen);
+    cz_heap_free(search->open);
 }
 
 /* From e until one of the `stop` facts is met; the step's index, or -1 when there is none, or -2 when
@@ -229,9 +229,9 @@ static bool level_add(struct level *level, cz_expr e, size_t weight, size_t limi
     }
     if (level->count == level->capacity) {
         size_t capacity = level->capacity ? level->capacity * 2 : 16;
-        cz_expr *exprs = realloc(level->exprs, capacity * sizeof *exprs);
+        cz_expr *exprs = cz_heap_resize(level->exprs, capacity * sizeof *exprs);
         level->exprs = exprs ? exprs : level->exprs;
-        size_t *weights = realloc(level->weights, capacity * sizeof *weights);
+        size_t *weights = cz_heap_resize(level->weights, capacity * sizeof *weights);
         level->weights = weights ? weights : level->weights;
         if (!exprs || !weights)
             return false;
@@ -279,8 +279,8 @@ size_t cz_expr_count(struct cz_expr_store *store, cz_expr e, size_t limit)
         now = 1 - now;
     }
     for (int i = 0; i < 2; i++) {
-        free(levels[i].exprs);
-        free(levels[i].weights);
+        cz_heap_free(levels[i].exprs);
+        cz_heap_free(levels[i].weights);
     }
     return !good || total > limit ? limit : total;
 }

@@ -7,6 +7,7 @@
  */
 #include "constraint/expr_internal.h"
 
+#include "base/heap.h"
 #include "base/utf8.h"
 
 #include <stdlib.h>
@@ -21,7 +22,7 @@ static void add_part(struct builder *builder, cz_expr part)
 {
     if (builder->count == builder->capacity) {
         size_t capacity = builder->capacity ? builder->capacity * 2 : 64;
-        cz_expr *larger = realloc(builder->parts, capacity * sizeof *larger);
+        cz_expr *larger = cz_heap_resize(builder->parts, capacity * sizeof *larger);
         if (!larger) {
             cz_expr_fail(builder->store, CLOZE_MEMORY);
             return;
@@ -114,7 +115,7 @@ static cz_expr join(struct builder *builder)
 cz_expr cz_expr_code_points(struct cz_expr_store *store, const struct cz_code_range *ranges,
                             size_t count)
 {
-    struct cz_code_range *sorted = count ? malloc(count * sizeof *sorted) : NULL;
+    struct cz_code_range *sorted = count ? cz_heap_alloc(count * sizeof *sorted) : NULL;
     struct builder builder = {.store = store};
     if (!count)
         return CZ_EXPR_NOTHING;
@@ -129,8 +130,8 @@ cz_expr cz_expr_code_points(struct cz_expr_store *store, const struct cz_code_ra
     }
     cz_expr result = join(&builder);
     store->nodes[result].facts |= FACT_TEXT;
-    free(builder.parts);
-    free(sorted);
+    cz_heap_free(builder.parts);
+    cz_heap_free(sorted);
     return result;
 }
 

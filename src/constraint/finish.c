@@ -4,10 +4,9 @@
  * The text need not be the shortest; that it exists and is short is what matters. Its tokens by
  * longest match are an upper bound of the tokens still needed, summed over the stack.
  */
+#include "base/heap.h"
 #include "constraint/machine.h"
 #include "constraint/vocab_internal.h"
-
-#include <stdlib.h>
 
 enum {
     FINISH_DEPTH = 200,
@@ -213,7 +212,7 @@ static bool settle(struct cz_machine *machine, struct cz_inner *inner, uint32_t 
         struct cz_inner inner;
         uint32_t escape, parent;
         char byte;
-    } *queue = malloc(SEARCH_LIMIT * sizeof *queue);
+    } *queue = cz_heap_alloc(SEARCH_LIMIT * sizeof *queue);
     uint32_t count = 1, at = 0;
     bool found = false;
     if (!queue)
@@ -242,7 +241,7 @@ static bool settle(struct cz_machine *machine, struct cz_inner *inner, uint32_t 
         *inner = queue[at].inner;
         *escape = 0;
     }
-    free(queue);
+    cz_heap_free(queue);
     return found;
 }
 

@@ -7,7 +7,7 @@
  */
 #include "constraint/formula_internal.h"
 
-#include <stdlib.h>
+#include "base/heap.h"
 
 enum { LIST_STACK = 128, ABSORB_LIMIT = 64, BURN = 8 /* parts of a list for a step of fuel */ };
 
@@ -429,7 +429,7 @@ static cz_formula and_or(struct cz_machine *machine, uint32_t kind, const cz_for
     uint32_t stack[LIST_STACK], *words = stack, total = 1, filled = 1;
     for (uint32_t i = 0; i < count; i++)
         total += cz_formula_kind(machine, parts[i]) == kind ? cz_formula_size(machine, parts[i]) : 1;
-    if (total > LIST_STACK && !(words = malloc(total * sizeof *words))) {
+    if (total > LIST_STACK && !(words = cz_heap_alloc(total * sizeof *words))) {
         cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
     }
@@ -444,7 +444,7 @@ static cz_formula and_or(struct cz_machine *machine, uint32_t kind, const cz_for
     }
     cz_formula result = finish_list(machine, kind, words, filled - 1);
     if (words != stack)
-        free(words);
+        cz_heap_free(words);
     return result;
 }
 
@@ -512,14 +512,14 @@ static cz_formula exactly_one(struct cz_machine *machine, uint32_t *words, uint3
 
 cz_formula cz_formula_one(struct cz_machine *machine, const cz_formula *parts, uint32_t count)
 {
-    uint32_t *words = malloc(((size_t)count + 1) * sizeof *words);
+    uint32_t *words = cz_heap_alloc(((size_t)count + 1) * sizeof *words);
     if (!words) {
         cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
     }
     memcpy(words + 1, parts, count * sizeof *words);
     cz_formula result = exactly_one(machine, words, count);
-    free(words);
+    cz_heap_free(words);
     return result;
 }
 
@@ -534,7 +534,7 @@ cz_formula cz_formula_list(struct cz_machine *machine, uint32_t kind, const cz_f
 
 cz_formula cz_formula_without(struct cz_machine *machine, cz_formula list, uint32_t index)
 {
-    uint32_t size = cz_formula_size(machine, list), *parts = malloc(size * sizeof *parts);
+    uint32_t size = cz_formula_size(machine, list), *parts = cz_heap_alloc(size * sizeof *parts);
     if (!parts) {
         cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
@@ -542,7 +542,7 @@ cz_formula cz_formula_without(struct cz_machine *machine, cz_formula list, uint3
     memcpy(parts, cz_formula_words(machine, list), size * sizeof *parts);
     memmove(parts + index, parts + index + 1, (size - index - 1) * sizeof *parts);
     cz_formula rest = and_or(machine, FORMULA_AND, parts + 1, size - 2);
-    free(parts);
+    cz_heap_free(parts);
     return rest;
 }
 
@@ -567,7 +567,7 @@ static cz_formula opposite_interval(struct cz_machine *machine, const uint32_t *
 static cz_formula opposite_list(struct cz_machine *machine, cz_formula formula, uint32_t kind)
 {
     uint32_t size = cz_formula_size(machine, formula) - 1;
-    cz_formula *parts = malloc((size + 1) * sizeof *parts);
+    cz_formula *parts = cz_heap_alloc((size + 1) * sizeof *parts);
     if (!parts) {
         cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
@@ -575,7 +575,7 @@ static cz_formula opposite_list(struct cz_machine *machine, cz_formula formula, 
     for (uint32_t i = 0; i < size; i++)
         parts[i] = cz_formula_not(machine, cz_formula_words(machine, formula)[1 + i]);
     cz_formula result = and_or(machine, kind, parts, size);
-    free(parts);
+    cz_heap_free(parts);
     return result;
 }
 
@@ -599,14 +599,14 @@ static cz_formula differs_from(struct cz_machine *machine, uint32_t *words, uint
 cz_formula cz_formula_differs(struct cz_machine *machine, const cz_formula *constants,
                               uint32_t count)
 {
-    uint32_t *words = malloc(((size_t)count + 1) * sizeof *words);
+    uint32_t *words = cz_heap_alloc(((size_t)count + 1) * sizeof *words);
     if (!words) {
         cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
     }
     memcpy(words + 1, constants, count * sizeof *words);
     cz_formula result = count ? differs_from(machine, words, count) : (cz_formula)CZ_FORMULA_TRUE;
-    free(words);
+    cz_heap_free(words);
     return result;
 }
 
@@ -627,7 +627,7 @@ static bool are_constants(const struct cz_machine *machine, cz_formula list)
 
 static cz_formula opposite_one(struct cz_machine *machine, cz_formula formula)
 {
-    uint32_t size = cz_formula_size(machine, formula), *words = malloc(size * sizeof *words);
+    uint32_t size = cz_formula_size(machine, formula), *words = cz_heap_alloc(size * sizeof *words);
     if (!words) {
         cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
@@ -635,20 +635,20 @@ static cz_formula opposite_one(struct cz_machine *machine, cz_formula formula)
     memcpy(words, cz_formula_words(machine, formula), size * sizeof *words);
     words[0] = words[0] == FORMULA_ONE ? FORMULA_NOTONE : FORMULA_ONE;
     cz_formula result = add(machine, words, size);
-    free(words);
+    cz_heap_free(words);
     return result;
 }
 
 static cz_formula same_parts(struct cz_machine *machine, cz_formula list, uint32_t kind)
 {
-    uint32_t size = cz_formula_size(machine, list), *parts = malloc(size * sizeof *parts);
+    uint32_t size = cz_formula_size(machine, list), *parts = cz_heap_alloc(size * sizeof *parts);
     if (!parts) {
         cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
     }
     memcpy(parts, cz_formula_words(machine, list) + 1, (size - 1) * sizeof *parts);
     cz_formula result = and_or(machine, kind, parts, size - 1);
-    free(parts);
+    cz_heap_free(parts);
     return result;
 }
 
@@ -724,13 +724,13 @@ static cz_formula map_leaves(struct cz_machine *machine, cz_formula formula, lea
     uint32_t kind = cz_formula_kind(machine, formula), size = cz_formula_size(machine, formula);
     if (kind == FORMULA_UNIQUE || kind == FORMULA_REPEAT)
         return map(machine, kind, cz_formula_words(machine, formula)[1], value);
-    cz_formula *parts = malloc(size * sizeof *parts);
+    cz_formula *parts = cz_heap_alloc(size * sizeof *parts);
     cz_formula result = CZ_FORMULA_FALSE;
     for (uint32_t i = 1; parts && i < size; i++)
         parts[i - 1] = map_leaves(machine, cz_formula_words(machine, formula)[i], map, value);
     if (parts)
         result = cz_formula_list(machine, kind, parts, size - 1);
-    free(parts);
+    cz_heap_free(parts);
     return result;
 }
 

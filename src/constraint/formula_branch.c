@@ -8,7 +8,7 @@
  */
 #include "constraint/formula_internal.h"
 
-#include <stdlib.h>
+#include "base/heap.h"
 
 struct branch {
     struct cz_machine *machine;
@@ -48,7 +48,7 @@ static cz_formula only(const struct branch *branch, cz_formula list, uint32_t wa
 {
     struct cz_machine *machine = branch->machine;
     uint32_t size = cz_formula_size(machine, list);
-    cz_formula *parts = malloc(size * sizeof *parts), result = CZ_FORMULA_FALSE;
+    cz_formula *parts = cz_heap_alloc(size * sizeof *parts), result = CZ_FORMULA_FALSE;
     if (!parts) {
         cz_machine_fail_memory(machine);
         return result;
@@ -58,7 +58,7 @@ static cz_formula only(const struct branch *branch, cz_formula list, uint32_t wa
         parts[i] = i == wanted ? part : cz_formula_not(machine, part);
     }
     result = cz_formula_list(machine, FORMULA_AND, parts + 1, size - 1);
-    free(parts);
+    cz_heap_free(parts);
     return result;
 }
 

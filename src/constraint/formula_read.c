@@ -9,6 +9,8 @@
  */
 #include "constraint/formula_internal.h"
 
+#include "base/heap.h"
+
 #include <stdlib.h>
 
 enum { PARTS = 64, BURN = 8 /* parts of a list for one step of fuel */ };
@@ -17,7 +19,7 @@ enum { PARTS = 64, BURN = 8 /* parts of a list for one step of fuel */ };
 
 void cz_pairs_free(struct cz_pairs *pairs)
 {
-    free(pairs->items);
+    cz_heap_free(pairs->items);
     *pairs = (struct cz_pairs){0};
 }
 
@@ -25,7 +27,7 @@ void cz_pairs_free(struct cz_pairs *pairs)
 static cz_formula conjuncts_of(struct cz_machine *machine, cz_formula a, cz_formula b, bool shared)
 {
     uint32_t size = cz_formula_size(machine, a), others = cz_formula_size(machine, b), count = 0;
-    uint32_t *parts = malloc(size * sizeof *parts);
+    uint32_t *parts = cz_heap_alloc(size * sizeof *parts);
     if (!parts) {
         cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
@@ -36,7 +38,7 @@ static cz_formula conjuncts_of(struct cz_machine *machine, cz_formula a, cz_form
             parts[count++] = part;
     }
     cz_formula result = cz_formula_list(machine, FORMULA_AND, parts, count);
-    free(parts);
+    cz_heap_free(parts);
     return result;
 }
 
@@ -166,7 +168,7 @@ static cz_formula replace_parts(struct walk *walk, cz_formula formula)
     struct cz_machine *machine = walk->machine;
     uint32_t size = cz_formula_size(machine, formula), stack[PARTS], *parts = stack;
     bool changed = false;
-    if (size > PARTS && !(parts = malloc(size * sizeof *parts))) {
+    if (size > PARTS && !(parts = cz_heap_alloc(size * sizeof *parts))) {
         cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
     }
@@ -178,7 +180,7 @@ static cz_formula replace_parts(struct walk *walk, cz_formula formula)
     if (changed)
         formula = cz_formula_list(machine, cz_formula_kind(machine, formula), parts + 1, size - 1);
     if (parts != stack)
-        free(parts);
+        cz_heap_free(parts);
     return formula;
 }
 
@@ -219,7 +221,7 @@ static int compare_agreements(const void *x, const void *y)
 /* Agreements of one value become one, what differs from all their rests. */
 static uint32_t join_values(struct cz_machine *machine, struct agreement *all, uint32_t count)
 {
-    cz_formula *rests = malloc((count + 1) * sizeof *rests);
+    cz_formula *rests = cz_heap_alloc((count + 1) * sizeof *rests);
     uint32_t kept = 0;
     qsort(all, count, sizeof *all, compare_agreements);
     for (uint32_t i = 0, next; i < count && rests; i = next) {
@@ -231,14 +233,14 @@ static uint32_t join_values(struct cz_machine *machine, struct agreement *all, u
     }
     if (!rests)
         cz_machine_fail_memory(machine);
-    free(rests);
+    cz_heap_free(rests);
     return kept;
 }
 
 /* Agreements of one rest become one: the first keeps the values of all, the others have none. */
 static void join_rests(struct cz_machine *machine, struct agreement *all, uint32_t count)
 {
-    cz_value *values = malloc((count + 1) * sizeof *values);
+    cz_value *values = cz_heap_alloc((count + 1) * sizeof *values);
     for (uint32_t i = 0; i < count && values; i++) {
         uint32_t several = 0;
         for (uint32_t j = i; j < count && all[i].value != CZ_VALUE_NONE; j++) {
@@ -252,7 +254,7 @@ static void join_rests(struct cz_machine *machine, struct agreement *all, uint32
     }
     if (!values)
         cz_machine_fail_memory(machine);
-    free(values);
+    cz_heap_free(values);
 }
 
 /* What remains of constants by the member's value; those that it does not agree with can't come any
@@ -261,7 +263,7 @@ static struct agreement *read_differs(struct cz_machine *machine, cz_formula for
                                       const struct cz_member *member, uint32_t *count)
 {
     uint32_t size = cz_formula_size(machine, formula);
-    struct agreement *all = malloc(size * sizeof *all);
+    struct agreement *all = cz_heap_alloc(size * sizeof *all);
     *count = 0;
     if (!all) {
         cz_machine_fail_memory(machine);
@@ -286,7 +288,7 @@ static cz_formula replace_differs(struct walk *walk, cz_formula formula)
         if (all[i].value != CZ_VALUE_NONE)
             result = cz_formula_when(walk->machine, all[i].value, all[i].rest, result);
     }
-    free(all);
+    cz_heap_free(all);
     return result;
 }
 
@@ -461,7 +463,7 @@ static void expand_parts(struct cz_machine *machine, cz_formula list, cz_formula
                          cz_value value, struct cz_pairs *out)
 {
     uint32_t size = cz_formula_size(machine, list), sure = 0, stack[PARTS], *parts = stack;
-    if (size > PARTS && !(parts = malloc(size * sizeof *parts))) {
+    if (size > PARTS && !(parts = cz_heap_alloc(size * sizeof *parts))) {
         cz_machine_fail_memory(machine);
         return;
     }
@@ -477,7 +479,7 @@ static void expand_parts(struct cz_machine *machine, cz_formula list, cz_formula
         expand(machine, cz_formula_and(machine, others, rest), value, out);
     }
     if (parts != stack)
-        free(parts);
+        cz_heap_free(parts);
 }
 
 /* The parts of a conjunction that leave no choice narrow the value; the rest of it is returned. */
@@ -558,7 +560,7 @@ static cz_formula read_and(struct walk *walk, cz_formula formula, cz_value *valu
     struct cz_machine *machine = walk->machine;
     uint32_t size = cz_formula_size(machine, formula), stack[PARTS], *parts = stack;
     bool changed = false;
-    if (size > PARTS && !(parts = malloc(size * sizeof *parts))) {
+    if (size > PARTS && !(parts = cz_heap_alloc(size * sizeof *parts))) {
         cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
     }
@@ -581,7 +583,7 @@ static cz_formula read_and(struct walk *walk, cz_formula formula, cz_value *valu
     if (changed)
         formula = cz_formula_list(machine, FORMULA_AND, parts + 1, size - 1);
     if (parts != stack)
-        free(parts);
+        cz_heap_free(parts);
     return formula;
 }
 
@@ -609,7 +611,7 @@ static cz_formula take_differing(struct cz_machine *machine, cz_formula *formula
 static void expand_differs(struct cz_machine *machine, cz_formula formula, cz_value value,
                            const struct agreement *all, uint32_t count, struct cz_pairs *out)
 {
-    cz_value *values = malloc((count + 1) * sizeof *values);
+    cz_value *values = cz_heap_alloc((count + 1) * sizeof *values);
     uint32_t several = 0;
     for (uint32_t i = 0; i < count && values; i++) {
         if (all[i].value != CZ_VALUE_NONE)
@@ -622,7 +624,7 @@ static void expand_differs(struct cz_machine *machine, cz_formula formula, cz_va
             take_side(machine, cz_formula_and(machine, formula, all[i].rest), value, all[i].value,
                       out);
     }
-    free(values);
+    cz_heap_free(values);
 }
 
 /* Those first after which least is wanted, so that who takes the first one gets to an end. */
@@ -658,7 +660,7 @@ void cz_formula_member(struct cz_machine *machine, cz_formula formula,
         expand_differs(machine, formula, value, differs, count, out);
     else
         expand(machine, formula, value, out);
-    free(differs);
+    cz_heap_free(differs);
     sort_pairs(machine, out);
 }
 

@@ -8,12 +8,11 @@
 #include "constraint/grammar_internal.h"
 
 #include "base/clock.h"
+#include "base/heap.h"
 #include "constraint/frontend.h"
 #include "constraint/regex.h"
 #include "constraint/rules_internal.h"
 #include "constraint/vocab_internal.h"
-
-#include <stdlib.h>
 
 enum { SOURCE_LIMIT = 64 << 20, CACHE_SLOTS = 1024 };
 
@@ -52,12 +51,12 @@ static void core_free(struct core *core)
     cz_machine_free(core->machine);
     cz_buffer_free(&core->key);
     cz_buffer_free(&core->report);
-    free(core);
+    cz_heap_free(core);
 }
 
 struct cz_grammar_cache *cz_grammar_cache_create(size_t maximum)
 {
-    struct cz_grammar_cache *cache = calloc(1, sizeof *cache);
+    struct cz_grammar_cache *cache = cz_heap_zeroed(1, sizeof *cache);
     if (!cache)
         return NULL;
     pthread_mutex_init(&cache->lock, NULL);
@@ -76,7 +75,7 @@ void cz_grammar_cache_free(struct cz_grammar_cache *cache)
         }
     }
     pthread_mutex_destroy(&cache->lock);
-    free(cache);
+    cz_heap_free(cache);
 }
 
 static void unlink_core(struct cz_grammar_cache *cache, struct core *core)
@@ -292,7 +291,7 @@ static cloze_status compile_core(struct cz_vocab *vocab, struct cz_slice source,
                                  const struct cz_grammar_options *options, struct core **out,
                                  struct cloze_error *error)
 {
-    struct core *core = calloc(1, sizeof *core);
+    struct core *core = cz_heap_zeroed(1, sizeof *core);
     struct cz_grammar_options settled = *options;
     uint64_t start = cz_clock_ns();
     if (!core)
@@ -323,7 +322,7 @@ static cloze_status compile_core(struct cz_vocab *vocab, struct cz_slice source,
 
 static struct cz_grammar *make_handle(struct cz_vocab *vocab, struct core *core)
 {
-    struct cz_grammar *grammar = calloc(1, sizeof *grammar);
+    struct cz_grammar *grammar = cz_heap_zeroed(1, sizeof *grammar);
     if (!grammar)
         return NULL;
     atomic_init(&grammar->references, 1);
@@ -420,7 +419,7 @@ void cz_grammar_release(struct cz_grammar *grammar)
     trim(cache);
     pthread_mutex_unlock(&cache->lock);
     cz_vocab_release(grammar->vocab);
-    free(grammar);
+    cz_heap_free(grammar);
 }
 
 size_t cz_grammar_cache_bytes(struct cz_vocab *vocab)

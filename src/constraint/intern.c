@@ -3,7 +3,8 @@
  */
 #include "constraint/intern.h"
 
-#include <stdlib.h>
+#include "base/heap.h"
+
 #include <string.h>
 
 static uint32_t hash_words(const uint32_t *words, uint32_t count)
@@ -19,7 +20,7 @@ static uint32_t hash_words(const uint32_t *words, uint32_t count)
 static bool rehash(struct cz_intern *intern)
 {
     uint32_t size = intern->table_size ? intern->table_size * 2 : 64;
-    uint32_t *table = calloc(size, sizeof *table);
+    uint32_t *table = cz_heap_zeroed(size, sizeof *table);
     if (!table)
         return false;
     for (uint32_t id = 0; id < intern->count; id++) {
@@ -28,7 +29,7 @@ static bool rehash(struct cz_intern *intern)
             slot = (slot + 1) & (size - 1);
         table[slot] = id + 1;
     }
-    free(intern->table);
+    cz_heap_free(intern->table);
     intern->table = table;
     intern->table_size = size;
     return true;
@@ -41,7 +42,7 @@ static bool reserve(uint32_t **items, uint32_t *capacity, uint64_t wanted)
     uint64_t larger = (uint64_t)*capacity * 2 > wanted ? (uint64_t)*capacity * 2 : wanted + 64;
     if (larger > UINT32_MAX / 2)
         return false;
-    uint32_t *moved = realloc(*items, larger * sizeof *moved);
+    uint32_t *moved = cz_heap_resize(*items, larger * sizeof *moved);
     if (!moved)
         return false;
     *items = moved;
@@ -76,13 +77,21 @@ uint32_t cz_intern_add(struct cz_intern *intern, const uint32_t *words, uint32_t
     return intern->count++;
 }
 
-static int compare_words(const void *x, const void *y)
+/* Shell's way: in place, where qsort asks for memory. */
+static void sort_by_gaps(uint32_t *words, uint32_t count)
 {
-    uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
-    return (a > b) - (a < b);
+    for (uint32_t gap = count; gap > 1;) {
+        gap = gap > 2 ? (uint32_t)((uint64_t)gap * 5 / 11) : 1;
+        for (uint32_t i = gap; i < count; i++) {
+            uint32_t word = words[i], at = i;
+            for (; at >= gap && words[at - gap] > word; at -= gap)
+                words[at] = words[at - gap];
+            words[at] = word;
+        }
+    }
 }
 
-/* By insertion, which is quick where few words stand wrong; past some work, the general way. */
+/* By insertion, which is quick where few words stand wrong; past some work, by gaps. */
 void cz_words_sort(uint32_t *words, uint32_t count)
 {
     uint64_t work = 0;
@@ -93,7 +102,7 @@ void cz_words_sort(uint32_t *words, uint32_t count)
         words[at] = word;
         work += i - at;
         if (work > 64 + 8ull * count) {
-            qsort(words, count, sizeof *words, compare_words);
+            sort_by_gaps(words, count);
             return;
         }
     }
@@ -114,9 +123,9 @@ bool cz_words_hold(const uint32_t *words, uint32_t count, uint32_t wanted)
 
 void cz_intern_free(struct cz_intern *intern)
 {
-    free(intern->words);
-    free(intern->first);
-    free(intern->table);
+    cz_heap_free(intern->words);
+    cz_heap_free(intern->first);
+    cz_heap_free(intern->table);
     *intern = (struct cz_intern){0};
 }
 

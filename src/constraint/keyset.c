@@ -5,6 +5,8 @@
  */
 #include "constraint/machine.h"
 
+#include "base/heap.h"
+
 #include <stdlib.h>
 
 struct collector {
@@ -76,7 +78,7 @@ static int compare_ranks(const void *x, const void *y, void *context)
 static cz_expr other_keys(struct cz_machine *machine, const struct cz_keyset *keyset)
 {
     struct cz_expr_store *exprs = machine->exprs;
-    struct cz_slice *texts = calloc(keyset->count + 1, sizeof *texts);
+    struct cz_slice *texts = cz_heap_zeroed(keyset->count + 1, sizeof *texts);
     if (!texts) {
         cz_machine_fail_memory(machine);
         return CZ_EXPR_TEXT;
@@ -84,7 +86,7 @@ static cz_expr other_keys(struct cz_machine *machine, const struct cz_keyset *ke
     for (uint32_t i = 0; i < keyset->count; i++)
         texts[i] = machine->keys[keyset->keys[i]];
     cz_expr keys = cz_expr_literals(exprs, texts, keyset->count);
-    free(texts);
+    cz_heap_free(texts);
     return cz_expr_minus(exprs, CZ_EXPR_TEXT, keys);
 }
 
@@ -138,14 +140,14 @@ static void make_classes(struct cz_machine *machine, struct cz_keyset *keyset)
 static struct cz_keyset *make_keyset(struct cz_machine *machine, struct collector *all)
 {
     struct cz_keyset *keyset = CZ_ARENA_NEW(&machine->arena, struct cz_keyset);
-    uint32_t *order = calloc(all->count + 1, sizeof *order);
+    uint32_t *order = cz_heap_zeroed(all->count + 1, sizeof *order);
     if (!keyset || !order) {
-        free(order);
+        cz_heap_free(order);
         return NULL;
     }
     if (all->count > UINT16_MAX) {
         cz_machine_fail(machine, CLOZE_LIMIT, NULL, "an object has more than 65535 named keys");
-        free(order);
+        cz_heap_free(order);
         return NULL;
     }
     keyset->count = all->count;
@@ -167,7 +169,7 @@ static struct cz_keyset *make_keyset(struct cz_machine *machine, struct collecto
     } else {
         keyset = NULL;
     }
-    free(order);
+    cz_heap_free(order);
     return keyset;
 }
 
@@ -176,7 +178,7 @@ static bool grow_keyset_of(struct cz_machine *machine, cz_formula formula)
     if (formula < machine->keyset_of_capacity)
         return true;
     uint32_t capacity = (formula + 64) * 2;
-    uint32_t *larger = realloc(machine->keyset_of, capacity * sizeof *larger);
+    uint32_t *larger = cz_heap_resize(machine->keyset_of, capacity * sizeof *larger);
     if (!larger)
         return false;
     memset(larger + machine->keyset_of_capacity, 0,
@@ -194,7 +196,7 @@ const struct cz_keyset *cz_keyset_of(struct cz_machine *machine, cz_formula form
     }
     if (!machine->keyset_of[formula]) {
         struct collector all = {.machine = machine};
-        all.known = calloc(machine->key_count + 1, 1);
+        all.known = cz_heap_zeroed(machine->key_count + 1, 1);
         struct cz_keyset *keyset = NULL;
         if (all.known) {
             machine->formula_stamp++;
@@ -203,9 +205,9 @@ const struct cz_keyset *cz_keyset_of(struct cz_machine *machine, cz_formula form
             collect(&all, formula, 1);
             keyset = machine->failed == CLOZE_OK ? make_keyset(machine, &all) : NULL;
         }
-        free(all.known);
-        free(all.keys);
-        free(all.patterns);
+        cz_heap_free(all.known);
+        cz_heap_free(all.keys);
+        cz_heap_free(all.patterns);
         if (!keyset || !cz_machine_grow(machine, (void **)&machine->keysets, machine->keyset_count,
                                         &machine->keyset_capacity, sizeof *machine->keysets)) {
             cz_machine_fail_memory(machine);

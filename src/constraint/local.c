@@ -7,7 +7,7 @@
  */
 #include "constraint/machine.h"
 
-#include <stdlib.h>
+#include "base/heap.h"
 
 /* ---- Tables ---- */
 
@@ -417,7 +417,7 @@ static uint32_t effect_name(struct cz_machine *machine, const struct cz_step_lis
     uint32_t stack[64], *words = stack, count = 0, total = 0;
     for (uint32_t i = 0; i < list->count; i++)
         total += 3 + list->items[i].push_count;
-    if (total > 64 && !(words = malloc(total * sizeof *words)))
+    if (total > 64 && !(words = cz_heap_alloc(total * sizeof *words)))
         return UINT32_MAX;
     for (uint32_t i = 0; i < list->count; i++) {
         const struct cz_step *step = &list->items[i];
@@ -429,7 +429,7 @@ static uint32_t effect_name(struct cz_machine *machine, const struct cz_step_lis
     }
     uint32_t id = cz_intern_add(&machine->effect_keys, words, count, added);
     if (words != stack)
-        free(words);
+        cz_heap_free(words);
     return id;
 }
 
@@ -478,7 +478,7 @@ static uint32_t step_new(struct cz_machine *machine, const struct cz_local *loca
     struct cz_step_list list = {0};
     step_kind(machine, local, byte, &list);
     uint32_t result = add_effect(machine, &list);
-    free(list.items);
+    cz_heap_free(list.items);
     return result;
 }
 
@@ -655,7 +655,7 @@ uint32_t cz_local_step(struct cz_machine *machine, uint32_t id, uint8_t byte)
     if (local.base)
         return step_in_gap(machine, &local, byte);
     if (!local.next) {
-        local.next = calloc(256, sizeof *local.next);
+        local.next = cz_heap_zeroed(256, sizeof *local.next);
         if (!local.next) {
             cz_machine_fail_memory(machine);
             return STEP_DEAD;

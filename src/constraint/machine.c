@@ -3,10 +3,8 @@
  */
 #include "constraint/machine.h"
 
+#include "base/heap.h"
 #include "constraint/walk.h"
-
-#include <malloc.h>
-#include <stdlib.h>
 
 bool cz_values_start(struct cz_machine *machine);
 bool cz_formulas_start(struct cz_machine *machine);
@@ -60,7 +58,7 @@ bool cz_machine_grow(struct cz_machine *machine, void **items, uint32_t count, u
                                                                      : (uint64_t)count + 16;
     if (wanted > UINT32_MAX / 2)
         return false;
-    void *larger = realloc(*items, wanted * size);
+    void *larger = cz_heap_resize(*items, wanted * size);
     if (!larger)
         return false;
     *items = larger;
@@ -100,7 +98,7 @@ static bool start_tables(struct cz_machine *machine)
 cloze_status cz_machine_create(struct cz_vocab *vocab, const struct cz_grammar_options *options,
                                struct cz_machine **out, struct cloze_error *error)
 {
-    struct cz_machine *machine = calloc(1, sizeof *machine);
+    struct cz_machine *machine = cz_heap_zeroed(1, sizeof *machine);
     if (!machine)
         return cz_fail_memory(error, "a grammar");
     pthread_mutex_init(&machine->lock, NULL);
@@ -111,8 +109,8 @@ cloze_status cz_machine_create(struct cz_vocab *vocab, const struct cz_grammar_o
     machine->cycle_depth = UINT32_MAX;
     machine->exprs = cz_expr_store_create();
     machine->numbers = cz_number_store_create(options->policy == CZ_POLICY_GENERATE);
-    machine->walk_levels = calloc(vocab->longest + 3, sizeof *machine->walk_levels);
-    machine->scratch_words = calloc((size_t)vocab->words + vocab->words / 32 + 1,
+    machine->walk_levels = cz_heap_zeroed(vocab->longest + 3, sizeof *machine->walk_levels);
+    machine->scratch_words = cz_heap_zeroed((size_t)vocab->words + vocab->words / 32 + 1,
                                     sizeof *machine->scratch_words);
     if (!machine->exprs || !machine->numbers || !machine->walk_levels || !machine->scratch_words ||
         !start_tables(machine)) {
@@ -151,13 +149,13 @@ void cz_machine_free(struct cz_machine *machine)
     if (!machine)
         return;
     for (uint32_t i = 0; i < machine->local_keys.count; i++)
-        free(machine->locals[i].next);
+        cz_heap_free(machine->locals[i].next);
     cz_masks_free(machine);
     list_owned(machine, tables, arrays);
     for (size_t i = 0; i < TABLES; i++)
         cz_intern_free(tables[i]);
     for (size_t i = 0; i < ARRAYS; i++)
-        free(arrays[i]);
+        cz_heap_free(arrays[i]);
     cz_schemas_free(machine->schemas);
     cz_rules_free(machine->rules);
     cz_map_free(&machine->key_map);
@@ -166,7 +164,7 @@ void cz_machine_free(struct cz_machine *machine)
     cz_expr_store_free(machine->exprs);
     cz_number_store_free(machine->numbers);
     pthread_mutex_destroy(&machine->lock);
-    free(machine);
+    cz_heap_free(machine);
 }
 
 size_t cz_machine_bytes(struct cz_machine *machine)
@@ -182,6 +180,6 @@ size_t cz_machine_bytes(struct cz_machine *machine)
     for (size_t i = 0; i < TABLES; i++)
         bytes += cz_intern_bytes(tables[i]);
     for (size_t i = 0; i < ARRAYS; i++)
-        bytes += malloc_usable_size(arrays[i]);
+        bytes += cz_heap_size(arrays[i]);
     return bytes;
 }

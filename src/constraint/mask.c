@@ -14,8 +14,7 @@
  */
 #include "constraint/split_cache.h"
 
-#include <malloc.h>
-#include <stdlib.h>
+#include "base/heap.h"
 
 static bool take_tokens(void *context, uint32_t node, uint32_t token, struct cz_threads *threads,
                         uint32_t first)
@@ -101,7 +100,7 @@ static void follow_quotes(struct cz_tokens *found, uint32_t local, uint32_t stac
     cz_thread_step(machine, (struct cz_thread){.local = local, .stack = stack}, '"', NULL, &behind, 0);
     found->trie = &machine->vocab->quotes;
     cz_walk(machine, found->trie, 0, false, behind.items, behind.count, take_tokens, found, found);
-    free(behind.items);
+    cz_heap_free(behind.items);
 }
 
 /* Takes the base's mask and redoes the parts that differ. */
@@ -137,7 +136,7 @@ static void add_tokens_by_id(struct cz_tokens *found, struct cz_thread thread)
     cz_symbol_tokens(machine, thread, &opened);
     for (uint32_t i = 0; i < opened.count; i++)
         cz_tokens_add(found, machine->locals[opened.items[i].local].a);
-    free(opened.items);
+    cz_heap_free(opened.items);
 }
 
 /* Counters that no token can exhaust make no difference. */
@@ -229,18 +228,18 @@ size_t cz_masks_bytes(const struct cz_machine *machine)
     for (uint32_t i = 0; i < machine->mask_keys.count && i < machine->mask_capacity; i++) {
         const struct cz_mask_entry *entry = &machine->masks[i];
         if (entry->owned)
-            bytes += malloc_usable_size((void *)entry->ids) +
-                     malloc_usable_size((void *)entry->words) +
-                     malloc_usable_size(entry->uncertain);
+            bytes += cz_heap_size((void *)entry->ids) +
+                     cz_heap_size((void *)entry->words) +
+                     cz_heap_size(entry->uncertain);
     }
     for (uint32_t i = 0; i < machine->split_capacity; i++) {
         const struct cz_split *split = &machine->splits[i];
         if (split->shared)
             bytes += cz_shared_split_bytes(machine->vocab->splits, split->shared);
         else if (split->ready)
-            bytes += malloc_usable_size(split->parts) + malloc_usable_size(split->part_locals) +
-                     malloc_usable_size(split->ids) + malloc_usable_size(split->words) +
-                     malloc_usable_size(split->uncertain) + malloc_usable_size(split->exits);
+            bytes += cz_heap_size(split->parts) + cz_heap_size(split->part_locals) +
+                     cz_heap_size(split->ids) + cz_heap_size(split->words) +
+                     cz_heap_size(split->uncertain) + cz_heap_size(split->exits);
     }
     return bytes;
 }
@@ -250,9 +249,9 @@ void cz_masks_free(struct cz_machine *machine)
     for (uint32_t i = 0; i < machine->mask_keys.count && i < machine->mask_capacity; i++) {
         if (!machine->masks[i].owned)
             continue;
-        free((void *)machine->masks[i].ids);
-        free((void *)machine->masks[i].words);
-        free(machine->masks[i].uncertain);
+        cz_heap_free((void *)machine->masks[i].ids);
+        cz_heap_free((void *)machine->masks[i].words);
+        cz_heap_free(machine->masks[i].uncertain);
     }
     for (uint32_t i = 0; i < machine->split_capacity; i++) {
         if (machine->splits[i].shared)

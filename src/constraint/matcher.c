@@ -7,11 +7,10 @@
  */
 #include "constraint/matcher.h"
 
+#include "base/heap.h"
 #include "base/size.h"
 #include "constraint/matcher_internal.h"
 #include "constraint/vocab_internal.h"
-
-#include <stdlib.h>
 
 enum {
     LIST = 512,        /* masks of at most this many tokens are handed out as a list */
@@ -36,28 +35,29 @@ void cz_matcher_free(struct cz_matcher *matcher)
 {
     if (!matcher)
         return;
-    free(matcher->threads.items);
-    free(matcher->records);
-    free(matcher->scratch[0].items);
-    free(matcher->scratch[1].items);
-    free(matcher->words);
-    free(matcher->ids);
+    cz_heap_free(matcher->threads.items);
+    cz_heap_free(matcher->records);
+    cz_heap_free(matcher->scratch[0].items);
+    cz_heap_free(matcher->scratch[1].items);
+    cz_heap_free(matcher->words);
+    cz_heap_free(matcher->ids);
     cz_buffer_free(&matcher->text);
     cz_buffer_free(&matcher->plan);
     cz_buffer_free(&matcher->forced_ids);
     cz_grammar_release(matcher->grammar);
-    free(matcher);
+    cz_heap_free(matcher);
 }
 
 static struct cz_matcher *allocate(struct cz_grammar *grammar)
 {
-    struct cz_matcher *matcher = calloc(1, sizeof *matcher);
+    struct cz_matcher *matcher = cz_heap_zeroed(1, sizeof *matcher);
     if (!matcher)
         return NULL;
     matcher->grammar = cz_grammar_retain(grammar);
     matcher->machine = cz_grammar_machine(grammar);
-    matcher->words = malloc(((size_t)matcher->machine->vocab->words + 1) * sizeof *matcher->words);
-    matcher->ids = malloc(LIST * sizeof *matcher->ids);
+    matcher->words =
+        cz_heap_alloc(((size_t)matcher->machine->vocab->words + 1) * sizeof *matcher->words);
+    matcher->ids = cz_heap_alloc(LIST * sizeof *matcher->ids);
     return matcher;
 }
 
@@ -103,7 +103,7 @@ cloze_status cz_matcher_fork(const struct cz_matcher *matcher, struct cz_matcher
 
 static bool reserve_threads(struct cz_threads *threads, size_t count)
 {
-    struct cz_thread *larger = realloc(threads->items, count * sizeof *larger);
+    struct cz_thread *larger = cz_heap_resize(threads->items, count * sizeof *larger);
     if (!larger)
         return false;
     threads->items = larger;
@@ -116,7 +116,7 @@ cloze_status cz_matcher_reserve(struct cz_matcher *matcher, uint32_t tokens,
 {
     enum { THREADS = 64, PLAN = 4096 };
     size_t records = (size_t)matcher->record_count + tokens + 1;
-    struct record *larger = realloc(matcher->records, records * sizeof *larger);
+    struct record *larger = cz_heap_resize(matcher->records, records * sizeof *larger);
     matcher->records = larger ? larger : matcher->records;
     if (!larger || !reserve_threads(&matcher->threads, matcher->threads.count + records + THREADS) ||
         !reserve_threads(&matcher->scratch[0], THREADS) ||
@@ -195,7 +195,7 @@ static bool step_by_id(struct cz_matcher *matcher, uint32_t token, struct cz_thr
         struct cz_stack stack = machine->stacks[at.stack];
         cz_threads_add(out, (struct cz_thread){.local = stack.local, .stack = stack.parent});
     }
-    free(opened.items);
+    cz_heap_free(opened.items);
     return out->count > 0;
 }
 

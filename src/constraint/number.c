@@ -3,6 +3,8 @@
  */
 #include "constraint/number_internal.h"
 
+#include "base/heap.h"
+
 #include <stdlib.h>
 
 static cz_numbers fail(struct cz_number_store *store, cloze_status status)
@@ -105,7 +107,7 @@ static uint32_t decimal_intern(struct cz_number_store *store, const struct decim
         return (uint32_t)known;
     if (added > 0 && store->decimal_count == store->decimal_capacity) {
         uint32_t capacity = store->decimal_capacity ? store->decimal_capacity * 2 : 8;
-        struct decimal *larger = realloc(store->decimals, capacity * sizeof *larger);
+        struct decimal *larger = cz_heap_resize(store->decimals, capacity * sizeof *larger);
         store->decimals = larger ? larger : store->decimals;
         store->decimal_capacity = larger ? capacity : store->decimal_capacity;
     }
@@ -221,7 +223,7 @@ static cz_numbers add_set(struct cz_number_store *store, const struct cell *cell
         return fail(store, CLOZE_LIMIT);
     if (store->set_count == store->set_capacity) {
         uint32_t capacity = store->set_capacity ? store->set_capacity * 2 : 16;
-        struct number_set *larger = realloc(store->sets, capacity * sizeof *larger);
+        struct number_set *larger = cz_heap_resize(store->sets, capacity * sizeof *larger);
         if (!larger)
             return fail(store, CLOZE_MEMORY);
         store->sets = larger;
@@ -229,7 +231,7 @@ static cz_numbers add_set(struct cz_number_store *store, const struct cell *cell
     }
     if (store->cell_count + count > store->cell_capacity) {
         uint32_t capacity = store->cell_capacity * 2 + count + 16;
-        struct cell *larger = realloc(store->cells, capacity * sizeof *larger);
+        struct cell *larger = cz_heap_resize(store->cells, capacity * sizeof *larger);
         if (!larger)
             return fail(store, CLOZE_MEMORY);
         store->cells = larger;
@@ -243,7 +245,7 @@ static cz_numbers add_set(struct cz_number_store *store, const struct cell *cell
 
 struct cz_number_store *cz_number_store_create(bool generate)
 {
-    struct cz_number_store *store = calloc(1, sizeof *store);
+    struct cz_number_store *store = cz_heap_zeroed(1, sizeof *store);
     if (!store)
         return NULL;
     store->generate = generate;
@@ -252,7 +254,7 @@ struct cz_number_store *cz_number_store_create(bool generate)
     store->state_count = 1; /* state 0 is dead */
     struct cell integers = EVERYTHING;
     integers.multiple = 1;
-    store->sets = calloc(16, sizeof *store->sets);
+    store->sets = cz_heap_zeroed(16, sizeof *store->sets);
     store->set_capacity = store->sets ? 16 : 0;
     if (!store->sets || add_set(store, &EVERYTHING, 1) != CZ_NUMBERS_ALL ||
         add_set(store, &integers, 1) != CZ_NUMBERS_INTEGERS) {
@@ -268,15 +270,15 @@ void cz_number_store_free(struct cz_number_store *store)
         return;
     cz_map_free(&store->decimal_names);
     cz_arena_free(&store->arena);
-    free(store->decimals);
-    free(store->sets);
-    free(store->cells);
-    free(store->points);
-    free(store->point_table);
-    free(store->states);
-    free(store->state_points);
-    free(store->state_table);
-    free(store);
+    cz_heap_free(store->decimals);
+    cz_heap_free(store->sets);
+    cz_heap_free(store->cells);
+    cz_heap_free(store->points);
+    cz_heap_free(store->point_table);
+    cz_heap_free(store->states);
+    cz_heap_free(store->state_points);
+    cz_heap_free(store->state_table);
+    cz_heap_free(store);
 }
 
 void cz_numbers_unlimit(struct cz_number_store *store)
@@ -386,7 +388,7 @@ static bool list_add(struct cz_number_store *store, struct cell_list *list, cons
     }
     if (list->count == list->capacity) {
         uint32_t capacity = list->capacity ? list->capacity * 2 : 8;
-        struct cell *larger = realloc(list->cells, capacity * sizeof *larger);
+        struct cell *larger = cz_heap_resize(list->cells, capacity * sizeof *larger);
         if (!larger) {
             fail(store, CLOZE_MEMORY);
             return false;
@@ -402,7 +404,7 @@ static cz_numbers finish_list(struct cz_number_store *store, struct cell_list *l
 {
     cz_numbers set = store->failed == CLOZE_OK ? add_set(store, list->cells, list->count)
                                                : CZ_NUMBERS_NONE;
-    free(list->cells);
+    cz_heap_free(list->cells);
     return set;
 }
 
@@ -448,7 +450,7 @@ cz_numbers cz_numbers_and(struct cz_number_store *store, cz_numbers a, cz_number
             if (ordered && lies_below(store, cell, &store->cells[y.first + j]))
                 break;
             if (!cell_and(store, *cell, store->cells[y.first + j], &both, &empty)) {
-                free(list.cells);
+                cz_heap_free(list.cells);
                 return fail(store, CLOZE_UNSUPPORTED);
             }
             if (!empty && !list_add(store, &list, &both))
@@ -541,7 +543,7 @@ cz_numbers cz_numbers_among(struct cz_number_store *store, const struct cz_slice
         struct decimal value;
         struct cell cell = EVERYTHING;
         if (!parse_decimal(store, values[i], &value)) {
-            free(list.cells);
+            cz_heap_free(list.cells);
             return fail(store, CLOZE_UNSUPPORTED);
         }
         cell.low = cell.high = decimal_intern(store, &value);
@@ -568,7 +570,7 @@ static cz_numbers between_points(struct cz_number_store *store, struct number_se
     }
     part.high = NO_BOUND, part.high_open = false;
     list_add(store, &list, &part);
-    free(points.cells);
+    cz_heap_free(points.cells);
     return finish_list(store, &list);
 }
 

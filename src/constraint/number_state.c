@@ -8,6 +8,8 @@
  */
 #include "constraint/number_internal.h"
 
+#include "base/heap.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -506,7 +508,7 @@ static bool grow(void **items, uint32_t count, uint32_t *capacity, uint32_t more
     if (count + more <= *capacity)
         return true;
     uint32_t wanted = *capacity * 2 + more + 16;
-    void *larger = realloc(*items, wanted * size);
+    void *larger = cz_heap_resize(*items, wanted * size);
     if (!larger)
         return false;
     *items = larger;
@@ -526,7 +528,7 @@ static bool grow_table(struct cz_number_store *store, uint32_t **table, uint32_t
     if (count * 2 < *size)
         return true;
     uint32_t wanted = *size ? *size * 2 : 64;
-    uint32_t *larger = calloc(wanted, sizeof *larger);
+    uint32_t *larger = cz_heap_zeroed(wanted, sizeof *larger);
     if (!larger)
         return false;
     for (uint32_t id = of_points ? 0 : 1; id < count; id++) {
@@ -537,7 +539,7 @@ static bool grow_table(struct cz_number_store *store, uint32_t **table, uint32_t
             slot = (slot + 1) & (wanted - 1);
         larger[slot] = id + 1;
     }
-    free(*table);
+    cz_heap_free(*table);
     *table = larger;
     *size = wanted;
     return true;
@@ -665,7 +667,7 @@ bool cz_number_finish(struct cz_number_store *store, cz_number_state start, stru
         cz_number_state state;
         uint32_t parent;
         char character;
-    } *queue = malloc(LIMIT * sizeof *queue);
+    } *queue = cz_heap_alloc(LIMIT * sizeof *queue);
     uint32_t count = 1, at = 0;
     bool found = false;
     if (!queue)
@@ -692,7 +694,7 @@ bool cz_number_finish(struct cz_number_store *store, cz_number_state start, stru
         text[size++] = queue[i].character;
     while (size > 0)
         cz_buffer_append_byte(out, text[--size]);
-    free(queue);
+    cz_heap_free(queue);
     return found;
 }
 

@@ -7,7 +7,7 @@
  */
 #include "constraint/rules_internal.h"
 
-#include <stdlib.h>
+#include "base/heap.h"
 
 enum { CORNER_DEPTH = 200, LOOP_LIMIT = 4096 };
 
@@ -28,7 +28,7 @@ static cz_symbol add(struct cz_rules *rules, const uint32_t *words, uint32_t cou
 
 struct cz_rules *cz_rules_create(struct cz_expr_store *store)
 {
-    struct cz_rules *rules = calloc(1, sizeof *rules);
+    struct cz_rules *rules = cz_heap_zeroed(1, sizeof *rules);
     if (!rules)
         return NULL;
     rules->exprs = store;
@@ -45,13 +45,13 @@ void cz_rules_free(struct cz_rules *rules)
     if (!rules)
         return;
     for (uint32_t i = 0; i < rules->rule_count; i++)
-        free(rules->rules[i].loops);
-    free(rules->rules);
-    free(rules->schemas);
+        cz_heap_free(rules->rules[i].loops);
+    cz_heap_free(rules->rules);
+    cz_heap_free(rules->schemas);
     cz_map_free(&rules->names);
     cz_intern_free(&rules->symbols);
     cz_arena_free(&rules->arena);
-    free(rules);
+    cz_heap_free(rules);
 }
 
 size_t cz_rules_bytes(const struct cz_rules *rules)
@@ -120,7 +120,7 @@ static cz_symbol add_list(struct cz_rules *rules, uint32_t kind, const cz_symbol
     uint32_t kept = 1;
     if (count > CZ_RULES_LIMIT)
         return fail(rules, CLOZE_LIMIT);
-    uint32_t *words = malloc((count + 1) * sizeof *words);
+    uint32_t *words = cz_heap_alloc((count + 1) * sizeof *words);
     if (!words)
         return fail(rules, CLOZE_MEMORY);
     words[0] = kind;
@@ -131,7 +131,7 @@ static cz_symbol add_list(struct cz_rules *rules, uint32_t kind, const cz_symbol
     cz_symbol result = kept == 1 ? (cz_symbol)CZ_SYMBOL_EMPTY
                        : kept == 2 ? words[1]
                                    : add(rules, words, kept);
-    free(words);
+    cz_heap_free(words);
     return result;
 }
 
@@ -306,13 +306,13 @@ static void walk_corner(struct corner *corner, cz_symbol symbol, cz_symbol rest)
         for (uint32_t i = 1; i < size; i++) {
             words = cz_intern_get(&rules->symbols, symbol);
             cz_symbol part = words[i];
-            cz_symbol *parts = malloc((size - i + 1) * sizeof *parts);
+            cz_symbol *parts = cz_heap_alloc((size - i + 1) * sizeof *parts);
             if (!parts)
                 return;
             memcpy(parts, words + i + 1, (size - i - 1) * sizeof *parts);
             parts[size - i - 1] = rest;
             cz_symbol behind = cz_rules_sequence(rules, parts, size - i);
-            free(parts);
+            cz_heap_free(parts);
             walk_corner(corner, part, behind);
             if (!cz_symbol_nullable(rules, part))
                 break;

@@ -7,12 +7,12 @@
  */
 #include "constraint/schema_internal.h"
 
+#include "base/heap.h"
 #include "constraint/format.h"
 #include "constraint/regex.h"
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { SCHEMA_LIMIT = 200000 };
 
@@ -268,7 +268,7 @@ static struct cz_typed read_enum(struct cz_machine *machine, const struct cz_jso
         malformed(machine, "enum", "an array");
         return result;
     }
-    struct cz_slice *texts = malloc(((size_t)value->count * 2 + 1) * sizeof *texts);
+    struct cz_slice *texts = cz_heap_alloc(((size_t)value->count * 2 + 1) * sizeof *texts);
     size_t text_count = 0, number_count = 0;
     if (!texts) {
         cz_machine_fail_memory(machine);
@@ -288,7 +288,7 @@ static struct cz_typed read_enum(struct cz_machine *machine, const struct cz_jso
         result.string = cz_expr_literals(machine->exprs, texts, text_count);
     if (number_count)
         result.number = cz_numbers_among(machine->numbers, numbers, number_count);
-    free(texts);
+    cz_heap_free(texts);
     return result;
 }
 
@@ -503,7 +503,8 @@ static void group_formulas(struct cz_machine *machine, const cz_formula *parts, 
 /* Exactly one of the parts: where groups are disjoint, exactly one of a group. */
 static cz_formula one_formula(struct cz_machine *machine, const cz_formula *parts, uint32_t count)
 {
-    cz_formula *group = calloc((size_t)count + 1, 2 * sizeof *group), result = CZ_FORMULA_FALSE;
+    cz_formula *group = cz_heap_zeroed((size_t)count + 1, 2 * sizeof *group);
+    cz_formula result = CZ_FORMULA_FALSE;
     if (!group) {
         cz_machine_fail_memory(machine);
         return result;
@@ -519,7 +520,7 @@ static cz_formula one_formula(struct cz_machine *machine, const cz_formula *part
         if (size)
             result = cz_formula_or(machine, result, cz_formula_one(machine, group, size));
     }
-    free(group);
+    cz_heap_free(group);
     return result;
 }
 
@@ -527,7 +528,7 @@ static struct cz_typed one_of(struct cz_machine *machine, const struct cz_json *
                               struct schema schema)
 {
     struct cz_typed one = CZ_TYPED_NONE, any = CZ_TYPED_NONE;
-    cz_formula *arrays = calloc((size_t)list->count + 1, 2 * sizeof *arrays);
+    cz_formula *arrays = cz_heap_zeroed((size_t)list->count + 1, 2 * sizeof *arrays);
     if (!arrays) {
         cz_machine_fail_memory(machine);
         return one;
@@ -546,7 +547,7 @@ static struct cz_typed one_of(struct cz_machine *machine, const struct cz_json *
     }
     one.array = one_formula(machine, arrays, array_count);
     one.object = one_formula(machine, objects, object_count);
-    free(arrays);
+    cz_heap_free(arrays);
     return one;
 }
 
@@ -706,14 +707,14 @@ void cz_schemas_free(struct cz_schemas *schemas)
 {
     if (!schemas)
         return;
-    free(schemas->resources);
-    free(schemas->anchors);
-    free(schemas->schemas);
-    free(schemas->remarks);
+    cz_heap_free(schemas->resources);
+    cz_heap_free(schemas->anchors);
+    cz_heap_free(schemas->schemas);
+    cz_heap_free(schemas->remarks);
     cz_intern_free(&schemas->schema_keys);
     cz_intern_free(&schemas->scopes);
     cz_arena_free(&schemas->arena);
-    free(schemas);
+    cz_heap_free(schemas);
 }
 
 size_t cz_schemas_bytes(const struct cz_schemas *schemas)
@@ -730,7 +731,7 @@ size_t cz_schemas_bytes(const struct cz_schemas *schemas)
 
 static struct cz_schemas *schemas_create(void)
 {
-    struct cz_schemas *schemas = calloc(1, sizeof *schemas);
+    struct cz_schemas *schemas = cz_heap_zeroed(1, sizeof *schemas);
     if (schemas)
         cz_intern_add(&schemas->scopes, (uint32_t[]){UINT32_MAX, 0}, 2, NULL); /* 0: no scope */
     return schemas;

@@ -3,7 +3,7 @@
  */
 #include "constraint/schema_internal.h"
 
-#include <stdlib.h>
+#include "base/heap.h"
 
 /* The tuple part and the rest, in the spelling of any draft. */
 static cz_formula read_items(struct cz_machine *machine, struct schema schema,
@@ -22,7 +22,7 @@ static cz_formula read_items(struct cz_machine *machine, struct schema schema,
     }
     if (!prefix && !rest)
         return CZ_FORMULA_TRUE;
-    items.prefix = calloc((prefix ? prefix->count : 0) + 1, sizeof *items.prefix);
+    items.prefix = cz_heap_zeroed((prefix ? prefix->count : 0) + 1, sizeof *items.prefix);
     if (!items.prefix) {
         cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
@@ -34,7 +34,7 @@ static cz_formula read_items(struct cz_machine *machine, struct schema schema,
     if (rest)
         items.rest = cz_schema_value(machine, rest, schema);
     cz_formula result = cz_formula_items(machine, cz_items_add(machine, &items), 0);
-    free(items.prefix);
+    cz_heap_free(items.prefix);
     return result;
 }
 

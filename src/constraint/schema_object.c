@@ -3,7 +3,7 @@
  */
 #include "constraint/schema_internal.h"
 
-#include <stdlib.h>
+#include "base/heap.h"
 
 static bool is_object(struct cz_machine *machine, const struct cz_json *value)
 {
@@ -54,10 +54,10 @@ static cz_formula read_properties(struct cz_machine *machine, struct schema sche
         !is_object(machine, patterned))
         return CZ_FORMULA_TRUE;
     size_t names = named ? named->count : 0, patterns = patterned ? patterned->count : 0;
-    props.keys = malloc((names + 1) * sizeof *props.keys);
-    props.values = malloc((names + 1) * sizeof *props.values);
-    props.patterns = malloc((patterns + 1) * sizeof *props.patterns);
-    props.pattern_values = malloc((patterns + 1) * sizeof *props.pattern_values);
+    props.keys = cz_heap_alloc((names + 1) * sizeof *props.keys);
+    props.values = cz_heap_alloc((names + 1) * sizeof *props.values);
+    props.patterns = cz_heap_alloc((patterns + 1) * sizeof *props.patterns);
+    props.pattern_values = cz_heap_alloc((patterns + 1) * sizeof *props.pattern_values);
     if (props.keys && props.values && props.patterns && props.pattern_values) {
         fill_patterns(machine, patterned, schema, &props);
         fill_names(machine, named, schema, &props);
@@ -74,10 +74,10 @@ static cz_formula read_properties(struct cz_machine *machine, struct schema sche
         machine->failed == CLOZE_OK
             ? cz_formula_atom(machine, FORMULA_ALL, cz_props_add(machine, &props), 0, 0)
             : CZ_FORMULA_FALSE;
-    free(props.keys);
-    free(props.values);
-    free(props.patterns);
-    free(props.pattern_values);
+    cz_heap_free(props.keys);
+    cz_heap_free(props.values);
+    cz_heap_free(props.patterns);
+    cz_heap_free(props.pattern_values);
     return formula;
 }
 

@@ -1,13 +1,12 @@
 /*
  * schema_report.c - what a compiled schema enforces, and the check that all of it was understood.
  */
+#include "base/heap.h"
 #include "constraint/format.h"
 #include "constraint/grammar_internal.h"
 #include "constraint/schema_internal.h"
 
 #include "json/writer.h"
-
-#include <stdlib.h>
 
 /* ---- Every value that can be reached is opened once, so that refusals come now ---- */
 
@@ -25,7 +24,7 @@ static bool mark(uint8_t **marks, uint32_t *capacity, uint32_t id)
 {
     if (id >= *capacity) {
         uint32_t wanted = (id + 64) * 2;
-        uint8_t *larger = realloc(*marks, wanted);
+        uint8_t *larger = cz_heap_resize(*marks, wanted);
         if (!larger)
             return false;
         memset(larger + *capacity, 0, wanted - *capacity);
@@ -104,9 +103,9 @@ cloze_status cz_schema_check_all(struct cz_machine *machine, cz_value root,
         visit_formula(&visits, typed.object);
         cz_object_probe(machine, typed.object);
     }
-    free(visits.queue);
-    free(visits.seen);
-    free(visits.formulas);
+    cz_heap_free(visits.queue);
+    cz_heap_free(visits.seen);
+    cz_heap_free(visits.formulas);
     return cz_machine_status(machine, error);
 }
 

@@ -8,7 +8,7 @@
  */
 #include "constraint/schema_internal.h"
 
-#include <stdlib.h>
+#include "base/heap.h"
 
 enum { PIECE_LIMIT = 8, DEPTH_LIMIT = 64 };
 
@@ -195,11 +195,11 @@ static void collect(struct pieces *pieces, const struct cz_json *node, struct sc
 static void pieces_free(struct pieces *pieces)
 {
     for (uint32_t i = 0; i < pieces->count; i++) {
-        free(pieces->items[i].keys);
-        free(pieces->items[i].patterns);
-        free(pieces->items[i].contains);
+        cz_heap_free(pieces->items[i].keys);
+        cz_heap_free(pieces->items[i].patterns);
+        cz_heap_free(pieces->items[i].contains);
     }
-    free(pieces->items);
+    cz_heap_free(pieces->items);
 }
 
 static bool is_empty(const struct piece *piece)
@@ -222,10 +222,10 @@ static cz_formula object_choice(struct pieces *pieces, uint64_t chosen, cz_value
                 return CZ_FORMULA_TRUE;
         }
     }
-    props.keys = malloc((keys + 1) * sizeof *props.keys);
-    props.values = malloc((keys + 1) * sizeof *props.values);
-    props.patterns = malloc((patterns + 1) * sizeof *props.patterns);
-    props.pattern_values = malloc((patterns + 1) * sizeof *props.pattern_values);
+    props.keys = cz_heap_alloc((keys + 1) * sizeof *props.keys);
+    props.values = cz_heap_alloc((keys + 1) * sizeof *props.values);
+    props.patterns = cz_heap_alloc((patterns + 1) * sizeof *props.patterns);
+    props.pattern_values = cz_heap_alloc((patterns + 1) * sizeof *props.pattern_values);
     for (uint32_t i = 0; props.keys && props.patterns && i < pieces->count; i++) {
         const struct piece *piece = &pieces->items[i];
         if (!(chosen >> i & 1))
@@ -245,10 +245,10 @@ static cz_formula object_choice(struct pieces *pieces, uint64_t chosen, cz_value
     for (uint32_t k = 0; props.pattern_values && k < props.pattern_count; k++)
         props.pattern_values[k] = CZ_VALUE_ANY;
     cz_formula result = cz_formula_atom(machine, FORMULA_ALL, cz_props_add(machine, &props), 0, 0);
-    free(props.keys);
-    free(props.values);
-    free(props.patterns);
-    free(props.pattern_values);
+    cz_heap_free(props.keys);
+    cz_heap_free(props.values);
+    cz_heap_free(props.patterns);
+    cz_heap_free(props.pattern_values);
     return result;
 }
 
@@ -266,7 +266,7 @@ static cz_formula array_choice(struct pieces *pieces, uint64_t chosen, cz_value 
         for (uint32_t k = 0; k < piece->contains_count; k++)
             items.rest = cz_value_or(machine, items.rest, piece->contains[k]);
     }
-    items.prefix = malloc((items.count + 1) * sizeof *items.prefix);
+    items.prefix = cz_heap_alloc((items.count + 1) * sizeof *items.prefix);
     if (!items.prefix) {
         cz_machine_fail_memory(machine);
         return CZ_FORMULA_FALSE;
@@ -274,7 +274,7 @@ static cz_formula array_choice(struct pieces *pieces, uint64_t chosen, cz_value 
     for (uint32_t i = 0; i < items.count; i++)
         items.prefix[i] = CZ_VALUE_ANY;
     cz_formula result = cz_formula_items(machine, cz_items_add(machine, &items), 0);
-    free(items.prefix);
+    cz_heap_free(items.prefix);
     return result;
 }
 

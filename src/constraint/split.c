@@ -10,9 +10,8 @@
  */
 #include "constraint/split_cache.h"
 
+#include "base/heap.h"
 #include "base/utf8.h"
-
-#include <stdlib.h>
 
 bool cz_threads_certain(const struct cz_threads *threads, uint32_t first)
 {
@@ -47,12 +46,12 @@ const struct cz_trie *cz_exit_trie(const struct cz_vocab *vocab, enum cz_exit_tr
 
 void cz_split_free(struct cz_split *split)
 {
-    free(split->parts);
-    free(split->part_locals);
-    free(split->ids);
-    free(split->words);
-    free(split->uncertain);
-    free(split->exits);
+    cz_heap_free(split->parts);
+    cz_heap_free(split->part_locals);
+    cz_heap_free(split->ids);
+    cz_heap_free(split->words);
+    cz_heap_free(split->uncertain);
+    cz_heap_free(split->exits);
 }
 
 /* Threads that left the local become exits. */
@@ -464,7 +463,7 @@ static struct cz_split *slot_of(struct cz_machine *machine, uint32_t local)
 {
     if (local >= machine->split_capacity) {
         uint32_t capacity = (local + 64) * 2;
-        struct cz_split *larger = realloc(machine->splits, capacity * sizeof *larger);
+        struct cz_split *larger = cz_heap_resize(machine->splits, capacity * sizeof *larger);
         if (!larger)
             return NULL;
         memset(larger + machine->split_capacity, 0,

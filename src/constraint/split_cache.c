@@ -6,8 +6,7 @@
  */
 #include "constraint/split_cache.h"
 
-#include <malloc.h>
-#include <stdlib.h>
+#include "base/heap.h"
 
 enum { POLICIES = 2, NAMES_LIMIT = 1 << 16 };
 
@@ -27,13 +26,13 @@ struct cz_split_cache {
 
 struct cz_split_cache *cz_split_cache_create(void)
 {
-    struct cz_split_cache *cache = calloc(1, sizeof *cache);
+    struct cz_split_cache *cache = cz_heap_zeroed(1, sizeof *cache);
     if (!cache)
         return NULL;
     pthread_mutex_init(&cache->lock, NULL);
     bool good = true;
     for (int i = 0; i < POLICIES; i++) {
-        cache->splits[i] = calloc(NAMES_LIMIT, sizeof **cache->splits);
+        cache->splits[i] = cz_heap_zeroed(NAMES_LIMIT, sizeof **cache->splits);
         good &= cache->splits[i] != NULL;
     }
     if (good)
@@ -47,7 +46,7 @@ static void drop(struct cz_shared_split *shared)
     if (--shared->references)
         return;
     cz_split_free(&shared->split);
-    free(shared);
+    cz_heap_free(shared);
 }
 
 static void forget(struct cz_split_cache *cache)
@@ -80,8 +79,8 @@ void cz_split_cache_free(struct cz_split_cache *cache)
     forget(cache);
     pthread_mutex_destroy(&cache->lock);
     for (int i = 0; i < POLICIES; i++)
-        free(cache->splits[i]);
-    free(cache);
+        cz_heap_free(cache->splits[i]);
+    cz_heap_free(cache);
 }
 
 /* Where the language's split stands; NULL when it can't be kept. */
@@ -112,15 +111,15 @@ struct cz_shared_split *cz_split_cache_find(struct cz_split_cache *cache,
 
 static size_t bytes_of(const struct cz_split *split)
 {
-    return sizeof(struct cz_shared_split) + malloc_usable_size(split->ids) +
-           malloc_usable_size(split->words) + malloc_usable_size(split->exits);
+    return sizeof(struct cz_shared_split) + cz_heap_size(split->ids) +
+           cz_heap_size(split->words) + cz_heap_size(split->exits);
 }
 
 struct cz_shared_split *cz_split_cache_add(struct cz_split_cache *cache,
                                            const struct cz_expr_store *exprs, cz_expr expr,
                                            enum cz_policy policy, const struct cz_split *made)
 {
-    struct cz_shared_split *shared = malloc(sizeof *shared);
+    struct cz_shared_split *shared = cz_heap_alloc(sizeof *shared);
     if (!shared)
         return NULL;
     *shared = (struct cz_shared_split){*made, bytes_of(made), 2, true};
@@ -136,7 +135,7 @@ struct cz_shared_split *cz_split_cache_add(struct cz_split_cache *cache,
     pthread_mutex_unlock(&cache->lock);
     if (taken)
         return shared;
-    free(shared);
+    cz_heap_free(shared);
     return NULL;
 }
 

@@ -5,13 +5,13 @@
  * trigger, minus text in which any trigger ends earlier. Triggers that are special tokens never
  * match as text, so before them the text is only kept free of the triggers that are strings.
  */
+#include "base/heap.h"
 #include "constraint/frontend.h"
 #include "constraint/regex.h"
 #include "json/json.h"
 #include "json/writer.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { MAXIMUM_TAGS = 4096, MAXIMUM_CHOICES = 1 << 20 };
 
@@ -113,7 +113,7 @@ static cloze_status choice_expr(struct cz_expr_store *store, const struct cz_jso
         return cz_fail(error, CLOZE_INVALID, where, "choices are an array of at least one string");
     if (array->count > MAXIMUM_CHOICES)
         return cz_fail(error, CLOZE_LIMIT, where, "more than %d choices", MAXIMUM_CHOICES);
-    texts = calloc(array->count, sizeof *texts);
+    texts = cz_heap_zeroed(array->count, sizeof *texts);
     if (!texts)
         return cz_fail_memory(error, "the choices");
     cloze_status status = CLOZE_OK;
@@ -125,7 +125,7 @@ static cloze_status choice_expr(struct cz_expr_store *store, const struct cz_jso
     }
     if (!status)
         *out = cz_expr_literals(store, texts, count);
-    free(texts);
+    cz_heap_free(texts);
     return status;
 }
 

@@ -6,7 +6,7 @@
  */
 #include "constraint/rules_internal.h"
 
-#include <stdlib.h>
+#include "base/heap.h"
 
 /* The symbols entered at this byte, so that what reads nothing is not entered twice. */
 struct entered {
@@ -98,7 +98,7 @@ static void open_schema(struct opening *opening, uint32_t index)
     cz_value_start(machine, machine->rules->schemas[index].value, 0, (uint8_t)opening->byte, &list);
     for (uint32_t i = 0; i < list.count; i++)
         add_step(opening, list.items[i].op, list.items[i].next);
-    free(list.items);
+    cz_heap_free(list.items);
 }
 
 static void open_list(struct opening *opening, cz_symbol symbol, const struct entered *outer)
@@ -110,13 +110,13 @@ static void open_list(struct opening *opening, cz_symbol symbol, const struct en
             open_symbol(opening, cz_intern_get(&rules->symbols, symbol)[i], outer);
         return;
     }
-    uint32_t *parts = malloc(size * sizeof *parts);
+    uint32_t *parts = cz_heap_alloc(size * sizeof *parts);
     if (!parts)
         return;
     memcpy(parts, cz_intern_get(&rules->symbols, symbol) + 1, (size - 1) * sizeof *parts);
     cz_symbol rest = cz_rules_sequence(rules, parts + 1, size - 2);
     open_before(opening, parts[0], rest, outer);
-    free(parts);
+    cz_heap_free(parts);
 }
 
 static void open_loop(struct opening *opening, cz_symbol symbol, cz_rule rule,
@@ -201,7 +201,7 @@ bool cz_symbol_tokens(struct cz_machine *machine, struct cz_thread thread, struc
                 made.stack = cz_stack_push(machine, made.stack, list.items[i].pushes[j]);
             cz_threads_add(out, made);
         }
-        free(list.items);
+        cz_heap_free(list.items);
         if (!opening.passed || thread.stack == 0)
             return out->count > 0;
         struct cz_stack stack = machine->stacks[thread.stack];

@@ -6,7 +6,7 @@
  */
 #include "constraint/machine.h"
 
-#include <stdlib.h>
+#include "base/heap.h"
 
 /* ---- Stacks and lists of threads ---- */
 
@@ -30,7 +30,7 @@ bool cz_threads_add(struct cz_threads *threads, struct cz_thread thread)
 {
     if (threads->count == threads->capacity) {
         uint32_t capacity = threads->capacity ? threads->capacity * 2 : 16;
-        struct cz_thread *larger = realloc(threads->items, capacity * sizeof *larger);
+        struct cz_thread *larger = cz_heap_resize(threads->items, capacity * sizeof *larger);
         if (!larger)
             return false;
         threads->items = larger;
@@ -101,7 +101,7 @@ uint32_t cz_local_bind_key(struct cz_machine *machine, uint32_t colon, struct cz
 {
     struct cz_local at = machine->locals[colon];
     uint32_t count = 0, result = 0, size = cz_intern_size(&machine->targets, at.a);
-    uint32_t *words = malloc((size + 1) * sizeof *words);
+    uint32_t *words = cz_heap_alloc((size + 1) * sizeof *words);
     cz_expr literal = cz_expr_literal(machine->exprs, key);
     for (uint32_t i = 0; words && i < size; i += 2) {
         uint32_t value = cz_intern_get(&machine->targets, at.a)[i];
@@ -117,7 +117,7 @@ uint32_t cz_local_bind_key(struct cz_machine *machine, uint32_t colon, struct cz
     if (count)
         result = cz_local_add(machine, LOCAL_COLON,
                               cz_intern_add(&machine->targets, words, count, NULL), at.b, 0, at.d);
-    free(words);
+    cz_heap_free(words);
     return result;
 }
 

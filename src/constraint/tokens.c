@@ -3,7 +3,7 @@
  */
 #include "constraint/walk.h"
 
-#include <stdlib.h>
+#include "base/heap.h"
 
 static void add_bit(struct cz_tokens *tokens, uint32_t token)
 {
@@ -159,7 +159,7 @@ uint32_t *cz_tokens_copy(struct cz_tokens *tokens)
         tokens->count =
             cz_mask_count(tokens->machine->scratch_words, tokens->machine->vocab->words);
     size_t size = tokens->dense ? tokens->machine->vocab->words : tokens->count;
-    uint32_t *copy = malloc((size + 1) * sizeof *copy);
+    uint32_t *copy = cz_heap_alloc((size + 1) * sizeof *copy);
     if (copy && size)
         memcpy(copy, tokens->dense ? tokens->machine->scratch_words : tokens->ids,
                size * sizeof *copy);

@@ -7,6 +7,8 @@
  */
 #include "constraint/trie.h"
 
+#include "base/heap.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,9 +72,9 @@ static bool list_children(struct cz_trie *trie)
         trie->nodes[i].wide = ++nodes & INT32_MAX;
         children += count;
     }
-    trie->wide_first = malloc(((size_t)nodes + 1) * sizeof *trie->wide_first);
-    trie->wide_nodes = malloc(((size_t)children + 1) * sizeof *trie->wide_nodes);
-    trie->wide_bytes = malloc((size_t)children + 1);
+    trie->wide_first = cz_heap_alloc(((size_t)nodes + 1) * sizeof *trie->wide_first);
+    trie->wide_nodes = cz_heap_alloc(((size_t)children + 1) * sizeof *trie->wide_nodes);
+    trie->wide_bytes = cz_heap_alloc((size_t)children + 1);
     if (!trie->wide_first || !trie->wide_nodes || !trie->wide_bytes)
         return false;
     children = 0;
@@ -96,9 +98,9 @@ bool cz_trie_build(struct cz_trie *trie, const struct cz_trie_entry *entries, si
     uint32_t open[CZ_TOKEN_LONGEST + 1];
     for (size_t i = 0; i < count; i++)
         total += entries[i].size - (i ? shared_prefix(&entries[i - 1], &entries[i]) : 0);
-    struct cz_trie_node *nodes = calloc(total, sizeof *nodes);
+    struct cz_trie_node *nodes = cz_heap_zeroed(total, sizeof *nodes);
     trie->nodes = nodes;
-    trie->same = malloc(((size_t)tokens + 1) * sizeof *trie->same);
+    trie->same = cz_heap_alloc(((size_t)tokens + 1) * sizeof *trie->same);
     if (!nodes || !trie->same)
         return false;
     memset(trie->same, 0xFF, ((size_t)tokens + 1) * sizeof *trie->same);
@@ -134,15 +136,15 @@ bool cz_trie_build(struct cz_trie *trie, const struct cz_trie_entry *entries, si
 
 void cz_trie_free(struct cz_trie *trie)
 {
-    free(trie->nodes);
-    free(trie->wide_first);
-    free(trie->wide_nodes);
-    free(trie->wide_bytes);
-    free(trie->same);
-    free(trie->below);
-    free(trie->sets);
-    free(trie->order);
-    free(trie->before);
+    cz_heap_free(trie->nodes);
+    cz_heap_free(trie->wide_first);
+    cz_heap_free(trie->wide_nodes);
+    cz_heap_free(trie->wide_bytes);
+    cz_heap_free(trie->same);
+    cz_heap_free(trie->below);
+    cz_heap_free(trie->sets);
+    cz_heap_free(trie->order);
+    cz_heap_free(trie->before);
 }
 
 uint32_t cz_trie_child(const struct cz_trie *trie, uint32_t at, uint8_t byte)
@@ -236,7 +238,7 @@ static uint16_t number_of(struct sets *sets, const struct cz_chars *chars)
     if (sets->count == sets->capacity) {
         uint32_t capacity = sets->capacity ? sets->capacity * 2 : 1024;
         struct cz_chars *larger =
-            capacity > SETS_LIMIT ? NULL : realloc(sets->items, capacity * sizeof *larger);
+            capacity > SETS_LIMIT ? NULL : cz_heap_resize(sets->items, capacity * sizeof *larger);
         if (!larger)
             return 0;
         sets->items = larger;
@@ -269,8 +271,8 @@ static bool order_tokens(struct cz_trie *trie)
         for (uint32_t t = trie->nodes[i].token; t != UINT32_MAX; t = trie->same[t])
             count++;
     }
-    trie->order = malloc(((size_t)count + 1) * sizeof *trie->order);
-    trie->before = malloc(((size_t)trie->count + 1) * sizeof *trie->before);
+    trie->order = cz_heap_alloc(((size_t)count + 1) * sizeof *trie->order);
+    trie->before = cz_heap_alloc(((size_t)trie->count + 1) * sizeof *trie->before);
     if (!trie->order || !trie->before)
         return false;
     count = 0;
@@ -285,10 +287,10 @@ static bool order_tokens(struct cz_trie *trie)
 
 bool cz_trie_find_characters(struct cz_trie *trie)
 {
-    struct level *levels = calloc(CZ_TOKEN_LONGEST + 2, sizeof *levels);
-    struct sets sets = {.table = calloc(SETS_TABLE, sizeof *sets.table)};
+    struct level *levels = cz_heap_zeroed(CZ_TOKEN_LONGEST + 2, sizeof *levels);
+    struct sets sets = {.table = cz_heap_zeroed(SETS_TABLE, sizeof *sets.table)};
     const struct cz_chars all = {{UINT64_MAX, UINT64_MAX, UINT64_MAX}};
-    trie->below = calloc(trie->count, sizeof *trie->below);
+    trie->below = cz_heap_zeroed(trie->count, sizeof *trie->below);
     bool good = levels && sets.table && trie->below && order_tokens(trie);
     uint32_t depth = 0;
     if (good)
@@ -303,8 +305,8 @@ bool cz_trie_find_characters(struct cz_trie *trie)
     }
     for (; good && depth > 0; depth--)
         leave(trie, &sets, &levels[depth], &levels[depth - 1]);
-    free(levels);
-    free(sets.table);
+    cz_heap_free(levels);
+    cz_heap_free(sets.table);
     trie->sets = sets.items;
     trie->set_count = sets.count;
     return good;

@@ -7,6 +7,8 @@
  */
 #include "constraint/machine.h"
 
+#include "base/heap.h"
+
 #include <stdlib.h>
 
 enum value_kind { VALUE_NONE, VALUE_ANY, VALUE_TYPED, VALUE_SCHEMA, VALUE_NOT, VALUE_AND, VALUE_OR };
@@ -105,7 +107,7 @@ static cz_value combine(struct cz_machine *machine, uint32_t kind, cz_value a, c
     cz_value both[2] = {a, b};
     for (int i = 0; i < 2; i++)
         total += kind_of(machine, both[i]) == kind ? cz_intern_size(&machine->values, both[i]) : 1;
-    if (total > 64 && !(words = malloc(total * sizeof *words))) {
+    if (total > 64 && !(words = cz_heap_alloc(total * sizeof *words))) {
         cz_machine_fail_memory(machine);
         return CZ_VALUE_NONE;
     }
@@ -135,7 +137,7 @@ static cz_value combine(struct cz_machine *machine, uint32_t kind, cz_value a, c
                       : kept == 2 ? words[1]
                                   : add(machine, words, kept);
     if (words != stack)
-        free(words);
+        cz_heap_free(words);
     return result;
 }
 
@@ -155,7 +157,7 @@ cz_value cz_value_or(struct cz_machine *machine, cz_value a, cz_value b)
 
 cz_value cz_value_any_of(struct cz_machine *machine, const cz_value *values, uint32_t count)
 {
-    uint32_t *words = malloc(((size_t)count + 1) * sizeof *words), kept = 1;
+    uint32_t *words = cz_heap_alloc(((size_t)count + 1) * sizeof *words), kept = 1;
     cz_value result = CZ_VALUE_NONE;
     if (!words) {
         cz_machine_fail_memory(machine);
@@ -169,7 +171,7 @@ cz_value cz_value_any_of(struct cz_machine *machine, const cz_value *values, uin
     cz_words_sort(words + 1, kept - 1);
     if (kept > 1)
         result = kept == 2 ? words[1] : add(machine, words, kept);
-    free(words);
+    cz_heap_free(words);
     return result;
 }
 
@@ -356,20 +358,20 @@ static cz_value make_array(struct cz_machine *machine, const uint32_t *words, ui
 {
     struct cz_items items = {.count = count - 1, .rest = CZ_VALUE_ANY};
     struct cz_typed typed = CZ_TYPED_NONE;
-    items.prefix = calloc(count, sizeof *items.prefix);
+    items.prefix = cz_heap_zeroed(count, sizeof *items.prefix);
     if (!items.prefix)
         return CZ_VALUE_NONE;
     memcpy(items.prefix, words + 1, (count - 1) * sizeof *items.prefix);
     typed.array = cz_formula_and(machine, cz_formula_count(machine, count - 1, count - 1),
                                  cz_formula_items(machine, cz_items_add(machine, &items), 0));
     cz_formula_mark_constant(machine, typed.array);
-    free(items.prefix);
+    cz_heap_free(items.prefix);
     return cz_value_typed(machine, &typed);
 }
 
 static cz_value constant_array(struct cz_machine *machine, const struct cz_json *json)
 {
-    uint32_t *words = malloc((json->count + 1) * sizeof *words), count = 1;
+    uint32_t *words = cz_heap_alloc((json->count + 1) * sizeof *words), count = 1;
     cz_value result = CZ_VALUE_NONE;
     bool good = words != NULL;
     if (good) {
@@ -382,7 +384,7 @@ static cz_value constant_array(struct cz_machine *machine, const struct cz_json 
     }
     if (good)
         result = known_constant(machine, words, count, make_array);
-    free(words);
+    cz_heap_free(words);
     return result;
 }
 
@@ -392,8 +394,8 @@ static cz_value make_object(struct cz_machine *machine, const uint32_t *words, u
     uint32_t members = count / 2;
     struct cz_props props = {.named_count = members, .other = CZ_VALUE_NONE};
     struct cz_typed typed = CZ_TYPED_NONE;
-    props.keys = calloc(members + 1, sizeof *props.keys);
-    props.values = calloc(members + 1, sizeof *props.values);
+    props.keys = cz_heap_zeroed(members + 1, sizeof *props.keys);
+    props.values = cz_heap_zeroed(members + 1, sizeof *props.values);
     typed.object = cz_formula_count(machine, members, members);
     for (uint32_t i = 0; i < members && props.keys && props.values; i++) {
         props.keys[i] = words[1 + 2 * i];
@@ -406,8 +408,8 @@ static cz_value make_object(struct cz_machine *machine, const uint32_t *words, u
         typed.object = cz_formula_and(machine, typed.object,
                                       cz_formula_props(machine, cz_props_add(machine, &props)));
     cz_formula_mark_constant(machine, typed.object);
-    free(props.keys);
-    free(props.values);
+    cz_heap_free(props.keys);
+    cz_heap_free(props.values);
     return cz_value_typed(machine, &typed);
 }
 
@@ -420,7 +422,7 @@ static int compare_members(const void *x, const void *y)
 
 static cz_value constant_object(struct cz_machine *machine, const struct cz_json *json)
 {
-    uint32_t *words = malloc((2 * (size_t)json->count + 1) * sizeof *words), count = 1;
+    uint32_t *words = cz_heap_alloc((2 * (size_t)json->count + 1) * sizeof *words), count = 1;
     cz_value result = CZ_VALUE_NONE;
     bool good = words != NULL;
     if (good) {
@@ -435,7 +437,7 @@ static cz_value constant_object(struct cz_machine *machine, const struct cz_json
     }
     if (good)
         result = known_constant(machine, words, count, make_object);
-    free(words);
+    cz_heap_free(words);
     return result;
 }
 

@@ -3,6 +3,7 @@
  */
 #include "constraint/split_cache.h"
 
+#include "base/heap.h"
 #include "base/size.h"
 #include "base/utf8.h"
 
@@ -52,9 +53,9 @@ static bool copy_tokens(struct cz_vocab *vocab, const struct cz_vocab_options *o
         }
         total += options->tokens[i].size;
     }
-    vocab->bytes = malloc(total + 1);
-    vocab->offsets = calloc((size_t)options->count + 1, sizeof *vocab->offsets);
-    vocab->text_words = calloc(vocab->words, sizeof *vocab->text_words);
+    vocab->bytes = cz_heap_alloc(total + 1);
+    vocab->offsets = cz_heap_zeroed((size_t)options->count + 1, sizeof *vocab->offsets);
+    vocab->text_words = cz_heap_zeroed(vocab->words, sizeof *vocab->text_words);
     if (!vocab->bytes || !vocab->offsets || !vocab->text_words) {
         cz_fail_memory(error, "the vocabulary");
         return false;
@@ -82,7 +83,7 @@ static int compare_ids(const void *x, const void *y)
 
 static bool copy_ends(struct cz_vocab *vocab, const struct cz_vocab_options *options)
 {
-    vocab->ends = calloc(options->end_count + 1, sizeof *vocab->ends);
+    vocab->ends = cz_heap_zeroed(options->end_count + 1, sizeof *vocab->ends);
     if (!vocab->ends)
         return false;
     for (size_t i = 0; i < options->end_count; i++) {
@@ -143,11 +144,11 @@ static size_t first_unsafe(struct cz_slice text)
 /* The tries of what leaves plain text, by how it is left; entries are sorted. */
 static bool build_unsafe(struct cz_vocab *vocab, const struct cz_trie_entry *entries, size_t count)
 {
-    struct cz_trie_entry *parts = malloc((count + 1) * sizeof *parts);
+    struct cz_trie_entry *parts = cz_heap_alloc((count + 1) * sizeof *parts);
     size_t unsafe = 0, escapes = 0, quotes = 0;
-    vocab->closing = malloc((count + 1) * sizeof *vocab->closing);
+    vocab->closing = cz_heap_alloc((count + 1) * sizeof *vocab->closing);
     if (!parts || !vocab->closing) {
-        free(parts);
+        cz_heap_free(parts);
         return false;
     }
     for (size_t i = 0; i < count; i++) {
@@ -176,7 +177,7 @@ static bool build_unsafe(struct cz_vocab *vocab, const struct cz_trie_entry *ent
     }
     cz_trie_sort(parts, quotes);
     good = good && cz_trie_build(&vocab->quotes, parts, quotes, vocab->count);
-    free(parts);
+    cz_heap_free(parts);
     return good;
 }
 
@@ -197,12 +198,12 @@ static int compare_longest(const void *x, const void *y)
 
 static bool build_words(struct cz_vocab *vocab, const struct cz_trie_entry *entries, size_t count)
 {
-    struct cz_trie_entry *parts = malloc((count + 1) * sizeof *parts);
+    struct cz_trie_entry *parts = cz_heap_alloc((count + 1) * sizeof *parts);
     size_t words = 0, mixed = 0;
-    vocab->word_words = calloc(vocab->words, sizeof *vocab->word_words);
-    vocab->word_ids = malloc((count + 1) * sizeof *vocab->word_ids);
+    vocab->word_words = cz_heap_zeroed(vocab->words, sizeof *vocab->word_words);
+    vocab->word_ids = cz_heap_alloc((count + 1) * sizeof *vocab->word_ids);
     if (!parts || !vocab->word_words || !vocab->word_ids) {
-        free(parts);
+        cz_heap_free(parts);
         return false;
     }
     for (size_t i = 0; i < count; i++) {
@@ -221,7 +222,7 @@ static bool build_words(struct cz_vocab *vocab, const struct cz_trie_entry *entr
     for (size_t i = 0; i < words; i++)
         vocab->word_ids[i] = parts[i].token;
     vocab->word_count = (uint32_t)words;
-    free(parts);
+    cz_heap_free(parts);
     return good;
 }
 
@@ -244,9 +245,9 @@ static bool begins_structure(struct cz_slice text)
  * with. */
 static bool build_gaps(struct cz_vocab *vocab, const struct cz_trie_entry *entries, size_t count)
 {
-    struct cz_trie_entry *parts = malloc((count + 1) * sizeof *parts);
+    struct cz_trie_entry *parts = cz_heap_alloc((count + 1) * sizeof *parts);
     size_t behind = 0;
-    vocab->blanks = malloc((count + 1) * sizeof *vocab->blanks);
+    vocab->blanks = cz_heap_alloc((count + 1) * sizeof *vocab->blanks);
     for (size_t i = 0; parts && vocab->blanks && i < count; i++) {
         struct cz_slice text = cz_slice_of(entries[i].data, entries[i].size);
         uint32_t state = 0;
@@ -265,13 +266,13 @@ static bool build_gaps(struct cz_vocab *vocab, const struct cz_trie_entry *entri
     if (good)
         cz_trie_sort(parts, behind);
     good = good && cz_trie_build(&vocab->gaps, parts, behind, vocab->count);
-    free(parts);
+    cz_heap_free(parts);
     return good;
 }
 
 static bool build_tries(struct cz_vocab *vocab)
 {
-    struct cz_trie_entry *entries = malloc(((size_t)vocab->count + 1) * sizeof *entries);
+    struct cz_trie_entry *entries = cz_heap_alloc(((size_t)vocab->count + 1) * sizeof *entries);
     size_t count = 0;
     if (!entries)
         return false;
@@ -284,7 +285,7 @@ static bool build_tries(struct cz_vocab *vocab)
     bool good = cz_trie_build(&vocab->trie, entries, count, vocab->count) &&
                 cz_trie_find_characters(&vocab->trie) && build_unsafe(vocab, entries, count) &&
                 build_gaps(vocab, entries, count) && build_words(vocab, entries, count);
-    free(entries);
+    cz_heap_free(entries);
     return good;
 }
 
@@ -311,7 +312,7 @@ static int compare_sized(const void *x, const void *y)
 /* Masks of the text tokens of at most 0, 1, 2, ... characters. */
 static bool build_lengths(struct cz_vocab *vocab)
 {
-    struct sized *sized = malloc(((size_t)vocab->text_count + 1) * sizeof *sized);
+    struct sized *sized = cz_heap_alloc(((size_t)vocab->text_count + 1) * sizeof *sized);
     uint32_t count = 0, at = 0;
     bool good = sized != NULL;
     for (uint32_t i = 0; good && i < vocab->count; i++) {
@@ -321,7 +322,7 @@ static bool build_lengths(struct cz_vocab *vocab)
     if (good)
         qsort(sized, count, sizeof *sized, compare_sized);
     for (uint32_t n = 0; good && n <= CZ_VOCAB_SHORT; n++) {
-        uint32_t *words = calloc(vocab->words, sizeof *words);
+        uint32_t *words = cz_heap_zeroed(vocab->words, sizeof *words);
         vocab->short_words[n] = words;
         if (!words) {
             good = false;
@@ -332,14 +333,14 @@ static bool build_lengths(struct cz_vocab *vocab)
         for (; at < count && sized[at].characters <= n; at++)
             words[sized[at].token / 32] |= 1u << sized[at].token % 32;
     }
-    vocab->long_ids = malloc(((size_t)count - at + 1) * sizeof *vocab->long_ids);
-    vocab->long_sizes = malloc(((size_t)count - at + 1) * sizeof *vocab->long_sizes);
+    vocab->long_ids = cz_heap_alloc(((size_t)count - at + 1) * sizeof *vocab->long_ids);
+    vocab->long_sizes = cz_heap_alloc(((size_t)count - at + 1) * sizeof *vocab->long_sizes);
     good = good && vocab->long_ids && vocab->long_sizes;
     for (; good && at < count; at++) {
         vocab->long_ids[vocab->long_count] = sized[at].token;
         vocab->long_sizes[vocab->long_count++] = sized[at].characters;
     }
-    free(sized);
+    cz_heap_free(sized);
     return good;
 }
 
@@ -347,25 +348,25 @@ static void vocab_free(struct cz_vocab *vocab)
 {
     cz_grammar_cache_free(vocab->cache);
     cz_split_cache_free(vocab->splits);
-    free(vocab->bytes);
-    free(vocab->offsets);
-    free(vocab->ends);
+    cz_heap_free(vocab->bytes);
+    cz_heap_free(vocab->offsets);
+    cz_heap_free(vocab->ends);
     struct cz_trie *tries[] = {&vocab->trie, &vocab->unsafe, &vocab->escapes, &vocab->quotes,
                                &vocab->gaps, &vocab->mixed};
     for (size_t i = 0; i < sizeof tries / sizeof *tries; i++)
         cz_trie_free(tries[i]);
     for (int i = 0; i <= CZ_VOCAB_SHORT; i++)
-        free(vocab->short_words[i]);
-    free(vocab->closing);
-    free(vocab->blanks);
-    free(vocab->word_words);
-    free(vocab->word_ids);
-    free(vocab->long_ids);
-    free(vocab->long_sizes);
-    free(vocab->text_words);
+        cz_heap_free(vocab->short_words[i]);
+    cz_heap_free(vocab->closing);
+    cz_heap_free(vocab->blanks);
+    cz_heap_free(vocab->word_words);
+    cz_heap_free(vocab->word_ids);
+    cz_heap_free(vocab->long_ids);
+    cz_heap_free(vocab->long_sizes);
+    cz_heap_free(vocab->text_words);
     cz_map_free(&vocab->names);
     cz_arena_free(&vocab->name_texts);
-    free(vocab);
+    cz_heap_free(vocab);
 }
 
 cloze_status cz_vocab_create(const struct cz_vocab_options *options, struct cz_vocab **out,
@@ -377,7 +378,7 @@ cloze_status cz_vocab_create(const struct cz_vocab_options *options, struct cz_v
                        "%u tokens in %u logits: there must be at least one token, at most %d, and a "
                        "logit for each",
                        options->count, options->logits_width, LARGEST_VOCABULARY);
-    struct cz_vocab *vocab = calloc(1, sizeof *vocab);
+    struct cz_vocab *vocab = cz_heap_zeroed(1, sizeof *vocab);
     if (!vocab)
         return cz_fail_memory(error, "the vocabulary");
     vocab->count = options->count;

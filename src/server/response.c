@@ -1,4 +1,5 @@
 /* response.c - answers: bodies of errors, headers, and handing them to libmicrohttpd. */
+#include "base/heap.h"
 #include "base/log.h"
 #include "server/internal.h"
 
@@ -142,7 +143,8 @@ enum MHD_Result cz_answer_send(struct request *request, struct answer *answer)
         cz_answer_error(answer, 500, unexpected);
     struct cz_buffer *body = &answer->body;
     struct MHD_Response *response =
-        body->data ? MHD_create_response_from_buffer(body->size, body->data, MHD_RESPMEM_MUST_FREE)
+        body->data ? MHD_create_response_from_buffer_with_free_callback(body->size, body->data,
+                                                                       cz_heap_free)
                    : MHD_create_response_from_buffer(0, empty, MHD_RESPMEM_PERSISTENT);
     if (!response)
         return MHD_NO;

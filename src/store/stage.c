@@ -24,13 +24,9 @@ static cloze_status join(char **out, const char *folder, const char *name,
                          struct cloze_error *error)
 {
     struct cz_buffer path = {0};
-    *out = NULL;
-    if (!cz_path_join(&path, folder, name)) {
-        cz_buffer_free(&path);
-        return cz_fail_memory(error, folder);
-    }
-    *out = path.data;
-    return CLOZE_OK;
+    cz_path_join(&path, folder, name);
+    *out = cz_buffer_take(&path);
+    return *out ? CLOZE_OK : cz_fail_memory(error, folder);
 }
 
 /* Whether the lock file that we hold is still the one below its name: a collection may have

@@ -19,9 +19,8 @@
 static char *path_of(const char *folder, const char *name)
 {
     struct cz_buffer path = {0};
-    if (!cz_path_join(&path, folder, name))
-        cz_buffer_free(&path);
-    return path.data;
+    cz_path_join(&path, folder, name);
+    return cz_buffer_take(&path);
 }
 
 static char *home_from_environment(void)

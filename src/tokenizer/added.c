@@ -1,8 +1,8 @@
 /* added.c - finding added tokens: a trie walked from every place where one may begin. */
+#include "base/heap.h"
 #include "base/utf8.h"
 #include "tokenizer/parts.h"
 
-#include <stdlib.h>
 #include <unictype.h>
 
 bool cz_is_white_space(uint32_t code)
@@ -19,7 +19,7 @@ static uint32_t add_node(struct cz_added_trie *trie)
     if (trie->count == trie->capacity) {
         uint32_t capacity = trie->capacity ? trie->capacity * 2 : 64;
         struct cz_added_node *grown =
-            capacity > trie->capacity ? realloc(trie->nodes, capacity * sizeof *grown) : NULL;
+            capacity > trie->capacity ? cz_heap_resize(trie->nodes, capacity * sizeof *grown) : NULL;
         if (!grown)
             return 0;
         trie->nodes = grown;
@@ -62,7 +62,7 @@ bool cz_added_trie_add(struct cz_added_trie *trie, struct cz_slice content, uint
 
 void cz_added_trie_free(struct cz_added_trie *trie)
 {
-    free(trie->nodes);
+    cz_heap_free(trie->nodes);
     *trie = (struct cz_added_trie){0};
 }
 

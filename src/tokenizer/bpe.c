@@ -7,12 +7,11 @@
  * that the joined text spells, highest first. Short pieces are searched linearly, long ones with a
  * heap whose entries go stale when a neighbour grows.
  */
+#include "base/heap.h"
 #include "base/map.h"
 #include "base/size.h"
 #include "base/utf8.h"
 #include "tokenizer/parts.h"
-
-#include <stdlib.h>
 
 enum { SHORT_PIECE = 96 }; /* symbols up to which the linear search wins */
 
@@ -50,7 +49,7 @@ bool cz_merge_table_create(struct cz_merge_table *table, const struct cz_merge *
     size_t capacity = 16;
     while (capacity / 2 < count)
         capacity *= 2;
-    table->slots = malloc(capacity * sizeof *table->slots);
+    table->slots = cz_heap_alloc(capacity * sizeof *table->slots);
     if (!table->slots)
         return false;
     memset(table->slots, 0xFF, capacity * sizeof *table->slots);
@@ -66,7 +65,7 @@ bool cz_merge_table_create(struct cz_merge_table *table, const struct cz_merge *
 
 void cz_merge_table_free(struct cz_merge_table *table)
 {
-    free(table->slots);
+    cz_heap_free(table->slots);
     *table = (struct cz_merge_table){0};
 }
 
@@ -297,8 +296,8 @@ static cloze_status encode_long(const struct cz_tokenizer *tokenizer, struct cz_
     if (piece.size > CZ_TOKENIZER_MAXIMUM_TEXT)
         return cz_fail(error, CLOZE_LIMIT, "text", "a text has %zu bytes; at most %d are encoded",
                        piece.size, CZ_TOKENIZER_MAXIMUM_TEXT);
-    struct row row = {malloc(piece.size * sizeof *row.symbols), 0};
-    struct heap heap = {malloc(piece.size * 3 * sizeof *heap.items), 0};
+    struct row row = {cz_heap_alloc(piece.size * sizeof *row.symbols), 0};
+    struct heap heap = {cz_heap_alloc(piece.size * 3 * sizeof *heap.items), 0};
     cloze_status status = CLOZE_OK;
     if (!row.symbols || !heap.items) {
         status = cz_fail_memory(error, "encoding a long text");
@@ -310,8 +309,8 @@ static cloze_status encode_long(const struct cz_tokenizer *tokenizer, struct cz_
         if (row.symbols[i].start != row.symbols[i].end)
             emit(tokenizer, piece, &row.symbols[i], ids);
 out:
-    free(row.symbols);
-    free(heap.items);
+    cz_heap_free(row.symbols);
+    cz_heap_free(heap.items);
     return status;
 }
 

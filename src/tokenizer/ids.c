@@ -1,7 +1,7 @@
 /* ids.c - growing lists of token ids. */
 #include "tokenizer/parts.h"
 
-#include <stdlib.h>
+#include "base/heap.h"
 
 bool cz_ids_reserve(struct cz_ids *ids, size_t count)
 {
@@ -15,7 +15,7 @@ bool cz_ids_reserve(struct cz_ids *ids, size_t count)
     while (capacity - ids->count < count && capacity <= SIZE_MAX / 16)
         capacity *= 2;
     uint32_t *grown =
-        capacity - ids->count < count ? NULL : realloc(ids->ids, capacity * sizeof *grown);
+        capacity - ids->count < count ? NULL : cz_heap_resize(ids->ids, capacity * sizeof *grown);
     ids->failed = !grown;
     if (!grown)
         return false;
@@ -34,6 +34,6 @@ void cz_ids_append(struct cz_ids *ids, uint32_t id)
 void cz_ids_free(struct cz_ids *ids)
 {
     if (!ids->fixed)
-        free(ids->ids);
+        cz_heap_free(ids->ids);
     *ids = (struct cz_ids){0};
 }

@@ -1,6 +1,7 @@
 /* pattern.c - rewriting Oniguruma patterns for PCRE2, and searching with them. */
 #include "tokenizer/pattern.h"
 
+#include "base/heap.h"
 #include "base/size.h"
 #include "base/utf8.h"
 #include "tokenizer/tables.h"
@@ -271,6 +272,26 @@ void cz_pattern_free(struct cz_pattern *pattern)
 
 /* ---- Searching ---- */
 
+static void *allocate(size_t size, void *unused)
+{
+    (void)unused;
+    return cz_heap_alloc(size);
+}
+
+static void release(void *memory, void *unused)
+{
+    (void)unused;
+    cz_heap_free(memory);
+}
+
+static pcre2_match_data *make_matches(void)
+{
+    pcre2_general_context *context = pcre2_general_context_create(allocate, release, NULL);
+    pcre2_match_data *matches = context ? pcre2_match_data_create(1, context) : NULL;
+    pcre2_general_context_free(context);
+    return matches;
+}
+
 cloze_status cz_pattern_search_begin(struct cz_pattern_search *search, struct cz_pattern *pattern,
                                      struct cz_slice subject, struct cloze_error *error)
 {
@@ -279,7 +300,7 @@ cloze_status cz_pattern_search_begin(struct cz_pattern_search *search, struct cz
         return CLOZE_OK;
     search->matches = atomic_exchange(&pattern->spare, NULL);
     if (!search->matches)
-        search->matches = pcre2_match_data_create(1, NULL);
+        search->matches = make_matches();
     return search->matches ? CLOZE_OK : cz_fail_memory(error, "a pattern search");
 }
 

@@ -1,9 +1,8 @@
 /* tokenizer.c - putting a tokenizer together from its tables, checking every number in them. */
+#include "base/heap.h"
 #include "base/size.h"
 #include "base/utf8.h"
 #include "tokenizer/parts.h"
-
-#include <stdlib.h>
 
 /* ---- Checks ---- */
 
@@ -135,11 +134,11 @@ static cloze_status spell_tokens(struct cz_tokenizer *tokenizer, struct cloze_er
     size_t total = 1;
     for (uint32_t id = 0; id < tables->token_count; id++)
         total += tables->tokens[id].text.size;
-    tokenizer->pool = malloc(total);
-    tokenizer->keys = calloc(tables->token_count, sizeof *tokenizer->keys);
-    tokenizer->bytes = calloc(tables->token_count, sizeof *tokenizer->bytes);
-    tokenizer->special = calloc(tables->token_count, sizeof *tokenizer->special);
-    tokenizer->whole = calloc(tables->token_count, sizeof *tokenizer->whole);
+    tokenizer->pool = cz_heap_alloc(total);
+    tokenizer->keys = cz_heap_zeroed(tables->token_count, sizeof *tokenizer->keys);
+    tokenizer->bytes = cz_heap_zeroed(tables->token_count, sizeof *tokenizer->bytes);
+    tokenizer->special = cz_heap_zeroed(tables->token_count, sizeof *tokenizer->special);
+    tokenizer->whole = cz_heap_zeroed(tables->token_count, sizeof *tokenizer->whole);
     if (!tokenizer->pool || !tokenizer->keys || !tokenizer->bytes || !tokenizer->special ||
         !tokenizer->whole)
         return cz_fail_memory(error, "the vocabulary");
@@ -210,8 +209,8 @@ static bool can_split_at_blanks(const struct cz_tokenizer *tokenizer)
 static cloze_status compile_steps(struct cz_tokenizer *tokenizer, struct cloze_error *error)
 {
     const struct cz_tokenizer_tables *tables = tokenizer->tables;
-    tokenizer->normalizers = calloc(tables->normalizer_count + 1, sizeof *tokenizer->normalizers);
-    tokenizer->splitters = calloc(tables->splitter_count + 1, sizeof *tokenizer->splitters);
+    tokenizer->normalizers = cz_heap_zeroed(tables->normalizer_count + 1, sizeof *tokenizer->normalizers);
+    tokenizer->splitters = cz_heap_zeroed(tables->splitter_count + 1, sizeof *tokenizer->splitters);
     if (!tokenizer->normalizers || !tokenizer->splitters)
         return cz_fail_memory(error, "the tokenizer");
     cloze_status status = CLOZE_OK;
@@ -282,7 +281,7 @@ static cloze_status build(struct cz_tokenizer *tokenizer, struct cloze_error *er
 cloze_status cz_tokenizer_create(const struct cz_tokenizer_tables *tables,
                                  struct cz_tokenizer **out, struct cloze_error *error)
 {
-    struct cz_tokenizer *tokenizer = calloc(1, sizeof *tokenizer);
+    struct cz_tokenizer *tokenizer = cz_heap_zeroed(1, sizeof *tokenizer);
     if (!tokenizer)
         return cz_fail_memory(error, "the tokenizer");
     tokenizer->tables = tables;
@@ -302,18 +301,18 @@ void cz_tokenizer_free(struct cz_tokenizer *tokenizer)
         cz_pattern_free(tokenizer->normalizers[i].pattern);
     for (uint32_t i = 0; tokenizer->splitters && i < tokenizer->tables->splitter_count; i++)
         cz_pattern_free(tokenizer->splitters[i].pattern);
-    free(tokenizer->normalizers);
-    free(tokenizer->splitters);
+    cz_heap_free(tokenizer->normalizers);
+    cz_heap_free(tokenizer->splitters);
     cz_added_trie_free(&tokenizer->raw_added);
     cz_added_trie_free(&tokenizer->normalized_added);
     cz_merge_table_free(&tokenizer->merges);
     cz_text_index_free(&tokenizer->vocabulary);
-    free(tokenizer->keys);
-    free(tokenizer->bytes);
-    free(tokenizer->special);
-    free((void *)tokenizer->whole);
-    free(tokenizer->pool);
-    free(tokenizer);
+    cz_heap_free(tokenizer->keys);
+    cz_heap_free(tokenizer->bytes);
+    cz_heap_free(tokenizer->special);
+    cz_heap_free((void *)tokenizer->whole);
+    cz_heap_free(tokenizer->pool);
+    cz_heap_free(tokenizer);
 }
 
 /* ---- Looking at it ---- */

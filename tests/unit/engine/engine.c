@@ -48,8 +48,9 @@ static char *answer(const struct cz_request *request, enum cz_finish *finish)
     ASSERT_OK(cz_engine_submit(engine, request, &generation, &error));
     ASSERT_OK(cz_generation_finish(generation, &text, finish, &error));
     cz_generation_close(generation);
-    cz_buffer_append_byte(&text, '\0');
-    return text.data;
+    char *taken = cz_buffer_take(&text);
+    assert_non_null(taken);
+    return taken;
 }
 
 static void the_same_seed_gives_the_same_text(void **state)
