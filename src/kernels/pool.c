@@ -120,10 +120,11 @@ static void gate_open(struct gate *gate)
 void cz_worker_barrier(struct cz_worker *worker)
 {
     struct cz_pool *pool = worker->pool;
+    uint32_t count = worker->count; /* once all have arrived, the pool's owner may change it */
     uint32_t phase = atomic_load_explicit(&pool->phase.word, memory_order_acquire);
     atomic_store_explicit(&pool->shares[worker->index].taken[~phase & 1], 0, memory_order_relaxed);
     uint32_t before = atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel);
-    if (before + 1 < worker->count) {
+    if (before + 1 < count) {
         worker->slept_ns += gate_wait(&pool->phase, phase, BARRIER_SPIN_NS);
         return;
     }
