@@ -29,10 +29,11 @@ enum { CZ_POOL_MAX_THREADS = 256 };
 
 struct cz_pool;
 
-struct cz_worker {
-    struct cz_pool *pool;
+struct cz_worker { /* alone in its cache line: every barrier writes to it */
+    _Alignas(64) struct cz_pool *pool;
     uint32_t index; /* 0 is the caller of cz_pool_run */
     uint32_t count; /* workers in this run */
+    uint32_t phase; /* barriers that it has arrived at, of all runs */
     uint64_t slept_ns, lost_ns; /* the pool's own: asleep at barriers; without a CPU in tasks */
 };
 
