@@ -225,17 +225,31 @@ void cz_matmul_run(const struct cz_kernels *kernels, struct cz_worker *worker,
         }
 }
 
+/* The rows of computed entries. */
+static void hand_on(const struct cz_matmul *m, struct cz_range entries, cz_matmul_then *then,
+                    void *context)
+{
+    uint32_t end = entries.end * CZ_PANEL_ROWS, rows = m->weights->rows;
+    if (entries.end > entries.first)
+        then(context, (struct cz_range){entries.first * CZ_PANEL_ROWS, end < rows ? end : rows});
+}
+
 void cz_matmul_run_pair(const struct cz_kernels *kernels, struct cz_worker *worker,
                         const struct cz_matmul pair[2], cz_matmul_then *then, void *context)
 {
-    enum { PAIR_ROWS = 2 * CZ_PANEL_ROWS };
-    uint32_t pairs = pairs_of(&pair[0]), rows = pair[0].weights->rows;
+    uint32_t pairs = pairs_of(&pair[0]);
     size_t bytes = pair_bytes(&pair[0]) + pair_bytes(&pair[1]);
     uint32_t grain = grain_of(bytes, pairs, worker->count);
+    struct cz_range done = {0, 0}; /* entries, pieces that follow each other */
     for (struct cz_range range; cz_worker_take(worker, pairs, grain, &range);) {
-        kernels->matmul(&pair[0], entries_in(&pair[0], 0, range));
-        kernels->matmul(&pair[1], entries_in(&pair[1], 0, range));
-        uint32_t end = range.end * PAIR_ROWS;
-        then(context, (struct cz_range){range.first * PAIR_ROWS, end < rows ? end : rows});
+        struct cz_range entries = entries_in(&pair[0], 0, range);
+        kernels->matmul(&pair[0], entries);
+        kernels->matmul(&pair[1], entries);
+        if (entries.first != done.end) {
+            hand_on(&pair[0], done, then, context);
+            done.first = entries.first;
+        }
+        done.end = entries.end;
     }
+    hand_on(&pair[0], done, then, context);
 }
