@@ -315,7 +315,8 @@ static void attend_finish(const struct cz_attention_part *part, uint32_t count, 
 }
 
 /* 16 elements as they are kept, in `out`; returns the bytes of one. Not for int8. */
-static inline size_t narrow(enum cz_kv_form form, lanes x, unsigned char out[LANES * sizeof(float)])
+static inline __attribute__((always_inline)) size_t
+narrow(enum cz_kv_form form, lanes x, unsigned char out[LANES * sizeof(float)])
 {
     if (form == CZ_KV_FORM_F16)
         lanes_store_half(out, lanes_min(lanes_max(x, lanes_set(-65504.0f)), lanes_set(65504.0f)));
@@ -326,15 +327,20 @@ static inline size_t narrow(enum cz_kv_form form, lanes x, unsigned char out[LAN
     return cz_kv_element_bytes(form);
 }
 
-static void write_transposed(enum cz_kv_form form, uint32_t head_dim, unsigned char *keys,
-                             uint32_t slot, const float *key)
+/* The form is a constant: copies of as many bytes as an element has become single moves. */
+static inline __attribute__((always_inline)) void
+write_floats(enum cz_kv_form form, uint32_t head_dim, unsigned char *tile, uint32_t slot,
+             const float *key, const float *value)
 {
+    unsigned char *values = tile + (cz_kv_values(form, head_dim, tile) - tile);
     for (uint32_t d = 0; d < head_dim; d += LANES) {
         unsigned char kept[LANES * sizeof(float)];
         size_t bytes = narrow(form, lanes_load(key + d), kept);
         for (uint32_t i = 0; i < LANES; i++)
-            memcpy(keys + ((size_t)(d + i) * CZ_KV_POSITIONS + slot) * bytes, kept + i * bytes,
+            memcpy(tile + ((size_t)(d + i) * CZ_KV_POSITIONS + slot) * bytes, kept + i * bytes,
                    bytes);
+        narrow(form, lanes_load(value + d), kept);
+        memcpy(values + ((size_t)slot * head_dim + d) * bytes, kept, LANES * bytes);
     }
 }
 
@@ -357,24 +363,35 @@ static float write_codes(const float *x, uint32_t count, unsigned char *out, siz
     return scale;
 }
 
+static void write_int8(uint32_t head_dim, unsigned char *tile, uint32_t slot, const float *key,
+                       const float *value)
+{
+    const enum cz_kv_form form = CZ_KV_FORM_INT8;
+    unsigned char *values = tile + (cz_kv_values(form, head_dim, tile) - tile);
+    float key_scale = write_codes(key, head_dim, tile + slot, CZ_KV_POSITIONS);
+    float value_scale = write_codes(value, head_dim, values + (size_t)slot * head_dim, 1);
+    size_t key_at = (size_t)((const unsigned char *)cz_kv_key_scales(form, head_dim, tile) - tile);
+    memcpy(tile + key_at + slot * sizeof(float), &key_scale, sizeof key_scale);
+    memcpy(tile + key_at + (CZ_KV_POSITIONS + slot) * sizeof(float), &value_scale,
+           sizeof value_scale);
+}
+
 static void kv_write(enum cz_kv_form form, uint32_t head_dim, unsigned char *tile, uint32_t slot,
                      const float *key, const float *value)
 {
-    unsigned char *values = tile + (cz_kv_values(form, head_dim, tile) - tile);
-    if (form == CZ_KV_FORM_INT8) {
-        float key_scale = write_codes(key, head_dim, tile + slot, CZ_KV_POSITIONS);
-        float value_scale = write_codes(value, head_dim, values + (size_t)slot * head_dim, 1);
-        size_t key_at = (size_t)((const unsigned char *)cz_kv_key_scales(form, head_dim, tile) - tile);
-        memcpy(tile + key_at + slot * sizeof(float), &key_scale, sizeof key_scale);
-        memcpy(tile + key_at + (CZ_KV_POSITIONS + slot) * sizeof(float), &value_scale,
-               sizeof value_scale);
-        return;
-    }
-    write_transposed(form, head_dim, tile, slot, key);
-    for (uint32_t d = 0; d < head_dim; d += LANES) {
-        unsigned char kept[LANES * sizeof(float)];
-        size_t bytes = narrow(form, lanes_load(value + d), kept);
-        memcpy(values + ((size_t)slot * head_dim + d) * bytes, kept, LANES * bytes);
+    switch (form) {
+    case CZ_KV_FORM_F16:
+        write_floats(CZ_KV_FORM_F16, head_dim, tile, slot, key, value);
+        break;
+    case CZ_KV_FORM_BF16:
+        write_floats(CZ_KV_FORM_BF16, head_dim, tile, slot, key, value);
+        break;
+    case CZ_KV_FORM_INT8:
+        write_int8(head_dim, tile, slot, key, value);
+        break;
+    case CZ_KV_FORM_F32:
+        write_floats(CZ_KV_FORM_F32, head_dim, tile, slot, key, value);
+        break;
     }
 }
 
