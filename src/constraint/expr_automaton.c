@@ -33,8 +33,8 @@ static cz_expr derive_list(struct cz_expr_store *store, struct expr_node node, u
         if (part != CZ_EXPR_NOTHING)
             parts[count++] = part;
     }
-    cz_expr result = count == 0   ? CZ_EXPR_NOTHING
-                     : count == 1 ? parts[0]
+    cz_expr result = count == 0             ? CZ_EXPR_NOTHING
+                     : count == 1           ? parts[0]
                      : node.kind == EXPR_OR ? cz_expr_or_many(store, parts, count)
                                             : cz_expr_and_many(store, parts, count);
     if (parts != stack)
@@ -129,9 +129,9 @@ bool cz_expr_matches(struct cz_expr_store *store, cz_expr e, struct cz_slice tex
 
 /* ---- Byte classes: the sets that the next byte is tested against ---- */
 
-/* A partition of the bytes: class i has the bits sets[i]. */
+/* A partition of the bytes. */
 struct classes {
-    uint64_t sets[256][4];
+    struct expr_class *list; /* [256] */
     unsigned count;
     unsigned visits; /* nodes looked at; CLASS_VISITS: too many */
 };
@@ -140,7 +140,7 @@ struct classes {
 static void split(struct classes *classes, const uint64_t set[4])
 {
     for (unsigned i = 0, before = classes->count; i < before; i++) {
-        uint64_t *class = classes->sets[i], *moved = classes->sets[classes->count];
+        uint64_t *class = classes->list[i].bytes, *moved = classes->list[classes->count].bytes;
         uint64_t inside[4], in = 0, out = 0;
         for (int w = 0; w < 4; w++) {
             inside[w] = class[w] & set[w];
@@ -190,61 +190,53 @@ static void collect(const struct cz_expr_store *store, cz_expr e, struct classes
     }
 }
 
-/* False when that takes too long: then each byte counts as a class. */
-static bool find_classes(const struct cz_expr_store *store, cz_expr e, struct classes *classes)
-{
-    memset(classes->sets[0], 0xFF, sizeof classes->sets[0]);
-    classes->count = 1;
-    classes->visits = 0;
-    collect(store, e, classes);
-    return classes->visits < CLASS_VISITS;
-}
-
-static unsigned first_bit(const uint64_t set[4])
+static uint8_t first_bit(const uint64_t set[4])
 {
     unsigned word = 0;
     while (!set[word])
         word++;
-    return word * 64 + (unsigned)__builtin_ctzll(set[word]);
+    return (uint8_t)(word * 64 + (unsigned)__builtin_ctzll(set[word]));
 }
 
-unsigned cz_expr_representatives(const struct cz_expr_store *store, cz_expr e, uint8_t bytes[256],
-                                 uint16_t sizes[256])
+unsigned expr_classes(const struct cz_expr_store *store, cz_expr e, struct expr_class list[256])
 {
-    struct classes classes;
-    if (!find_classes(store, e, &classes)) {
-        for (unsigned i = 0; i < 256; i++) {
-            bytes[i] = (uint8_t)i;
-            if (sizes)
-                sizes[i] = 1;
-        }
-        return 256;
+    struct classes classes = {.list = list, .count = 1};
+    memset(list[0].bytes, 0xFF, sizeof list[0].bytes);
+    collect(store, e, &classes);
+    if (classes.visits >= CLASS_VISITS) { /* that takes too long: each byte counts as a class */
+        classes.count = 256;
+        memset(list, 0, 256 * sizeof *list);
+        for (unsigned i = 0; i < 256; i++)
+            list[i].bytes[i / 64] = 1ull << i % 64;
     }
-    for (unsigned i = 0; i < classes.count; i++) {
-        const uint64_t *set = classes.sets[i];
-        bytes[i] = (uint8_t)first_bit(set);
-        if (sizes)
-            sizes[i] = (uint16_t)(__builtin_popcountll(set[0]) + __builtin_popcountll(set[1]) +
-                                  __builtin_popcountll(set[2]) + __builtin_popcountll(set[3]));
-    }
+    for (unsigned i = 0; i < classes.count; i++)
+        list[i].first = first_bit(list[i].bytes);
     return classes.count;
+}
+
+void cz_expr_first(struct cz_expr_store *store, cz_expr e, uint64_t set[4])
+{
+    struct expr_class classes[256];
+    unsigned count = expr_classes(store, e, classes);
+    memset(set, 0, 4 * sizeof *set);
+    for (unsigned i = 0; i < count; i++) {
+        bool live = cz_expr_derive(store, e, classes[i].first) != CZ_EXPR_NOTHING;
+        for (unsigned w = 0; live && w < 4; w++)
+            set[w] |= classes[i].bytes[w];
+    }
 }
 
 unsigned cz_expr_classes(const struct cz_expr_store *store, cz_expr e, uint8_t of[256])
 {
-    struct classes classes;
-    if (!find_classes(store, e, &classes)) {
-        for (unsigned i = 0; i < 256; i++)
-            of[i] = (uint8_t)i;
-        return 256;
-    }
-    for (unsigned i = 0; i < classes.count; i++) {
+    struct expr_class classes[256];
+    unsigned count = expr_classes(store, e, classes);
+    for (unsigned i = 0; i < count; i++) {
         for (unsigned w = 0; w < 4; w++) {
-            for (uint64_t left = classes.sets[i][w]; left; left &= left - 1)
+            for (uint64_t left = classes[i].bytes[w]; left; left &= left - 1)
                 of[w * 64 + (unsigned)__builtin_ctzll(left)] = (uint8_t)i;
         }
     }
-    return classes.count;
+    return count;
 }
 
 uint32_t cz_expr_longest_text(const struct cz_expr_store *store, cz_expr e)
@@ -255,22 +247,4 @@ uint32_t cz_expr_longest_text(const struct cz_expr_store *store, cz_expr e)
     if (e == CZ_EXPR_CHAR)
         return 1;
     return node.kind == EXPR_REPEAT && node.a == CZ_EXPR_CHAR ? node.c : CZ_EXPR_UNBOUNDED;
-}
-
-void cz_expr_first(struct cz_expr_store *store, cz_expr e, uint64_t set[4])
-{
-    struct classes classes;
-    memset(set, 0, 4 * sizeof *set);
-    if (find_classes(store, e, &classes)) {
-        for (unsigned i = 0; i < classes.count; i++) {
-            bool live = cz_expr_derive(store, e, (uint8_t)first_bit(classes.sets[i]));
-            for (unsigned w = 0; live && w < 4; w++)
-                set[w] |= classes.sets[i][w];
-        }
-        return;
-    }
-    for (unsigned byte = 0; byte < 256; byte++) {
-        if (cz_expr_derive(store, e, (uint8_t)byte))
-            set[byte >> 6] |= 1ull << (byte & 63);
-    }
 }

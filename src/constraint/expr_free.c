@@ -1,9 +1,10 @@
 /*
  * expr_free.c - what can be read freely: characters, any text of which leaves something to match.
  *
- * A counter of characters is free as long as it lasts, whatever follows it; a residual is free in the
- * characters that lead back to it. An intersection is free in what all its parts are free in, if what
- * is left of all when the first counter ends has a match in common: before that there is more left.
+ * A counter of characters is free as long as it lasts, whatever follows it; a residual is free in
+ * the characters that lead back to it. An intersection is free in what all its parts are free in,
+ * if what is left of all when the first counter ends has a match in common: before that there is
+ * more left.
  */
 #include "constraint/expr_internal.h"
 
@@ -59,28 +60,60 @@ static bool leads_to(struct cz_expr_store *store, cz_expr e, cz_expr to, unsigne
     return true;
 }
 
+/* What may follow the first byte of a character: so many bytes, the next one within bounds. */
+struct tail {
+    unsigned missing, low, high;
+};
+
+static struct tail tail_of(unsigned lead)
+{
+    return (struct tail){lead >= 0xF0   ? 3
+                         : lead >= 0xE0 ? 2
+                                        : 1,
+                         lead == 0xE0   ? 0xA0
+                         : lead == 0xF0 ? 0x90
+                                        : 0x80,
+                         lead == 0xED   ? 0x9F
+                         : lead == 0xF4 ? 0x8F
+                                        : 0xBF};
+}
+
+/* Those of the first bytes (bits from 0xC0 on), all leading to `behind`, whose characters lead to
+ * e. */
+static uint64_t leads_of(struct cz_expr_store *store, cz_expr behind, cz_expr e, uint64_t leads)
+{
+    struct tail last = {0};
+    uint64_t found = 0;
+    bool loops = false;
+    for (; leads; leads &= leads - 1) {
+        unsigned bit = (unsigned)__builtin_ctzll(leads);
+        struct tail tail = tail_of(0xC0 + bit);
+        if (memcmp(&tail, &last, sizeof tail) != 0)
+            loops = leads_to(store, behind, e, tail.missing, tail.low, tail.high);
+        last = tail;
+        found |= (uint64_t)loops << bit;
+    }
+    return found;
+}
+
 /* The characters that lead from e to e. */
 static struct cz_chars loops_of(struct cz_expr_store *store, cz_expr e)
 {
+    const uint64_t all_leads =
+        (1ull << (CZ_LEAD_LAST - 0xC0 + 1)) - (1ull << (CZ_LEAD_FIRST - 0xC0));
+    struct expr_class classes[256];
     struct cz_chars chars = {0};
-    cz_expr before = CZ_EXPR_NOTHING;
-    unsigned missing_before = 0;
-    bool all = false;
-    for (unsigned byte = 0; byte < 128; byte++) {
-        uint64_t loops = cz_expr_derive(store, e, (uint8_t)byte) == e;
-        chars.words[byte / 64] |= loops << byte % 64;
-    }
-    for (unsigned lead = CZ_LEAD_FIRST; lead <= CZ_LEAD_LAST; lead++) {
-        cz_expr behind = cz_expr_derive(store, e, (uint8_t)lead);
-        unsigned missing = lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : 1;
-        unsigned low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-        unsigned high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-        bool bounded = low > 0x80 || high < 0xBF;
-        if (behind != before || missing != missing_before || bounded)
-            all = behind != CZ_EXPR_NOTHING && leads_to(store, behind, e, missing, low, high);
-        before = bounded ? CZ_EXPR_NOTHING : behind;
-        missing_before = missing;
-        chars.words[2] |= (uint64_t)all << (lead - CZ_LEAD_FIRST);
+    unsigned count = expr_classes(store, e, classes);
+    for (unsigned i = 0; i < count; i++) {
+        const uint64_t *bytes = classes[i].bytes;
+        cz_expr behind = cz_expr_derive(store, e, classes[i].first);
+        if (behind == e) {
+            chars.words[0] |= bytes[0];
+            chars.words[1] |= bytes[1];
+        }
+        if (behind != CZ_EXPR_NOTHING)
+            chars.words[2] |=
+                leads_of(store, behind, e, bytes[3] & all_leads) >> (CZ_LEAD_FIRST - 0xC0);
     }
     return chars;
 }
@@ -119,8 +152,7 @@ static bool left_alive(struct cz_expr_store *store, struct expr_node list, uint3
         cz_expr e = store->pool[list.a + i];
         struct part part = part_of(store, e);
         if (part.maximum != CZ_EXPR_UNBOUNDED)
-            e = cz_expr_concat(store,
-                               cz_expr_repeat(store, part.counted, 0, part.maximum - count),
+            e = cz_expr_concat(store, cz_expr_repeat(store, part.counted, 0, part.maximum - count),
                                part.rest);
         left = cz_expr_and(store, left, e);
     }
@@ -170,8 +202,8 @@ unsigned cz_expr_freedoms(struct cz_expr_store *store, cz_expr e, struct cz_expr
         return count;
     case EXPR_OR:
         for (uint32_t i = 0; i < node.b && count < capacity; i++)
-            count += cz_expr_freedoms(store, store->pool[node.a + i], out + count,
-                                      capacity - count);
+            count +=
+                cz_expr_freedoms(store, store->pool[node.a + i], out + count, capacity - count);
         return count;
     case EXPR_AND:
         return common_freedom(store, node, out);
@@ -233,8 +265,8 @@ static struct bounds bounds_of(const struct cz_expr_store *store, cz_expr e, uns
     }
 }
 
-/* A maximum of characters beside something else can't be met within `bytes` bytes while what is left
- * of the other part always ends soon enough. */
+/* A maximum of characters beside something else can't be met within `bytes` bytes while what is
+ * left of the other part always ends soon enough. */
 static cz_expr clamp_maximum(struct cz_expr_store *store, struct expr_node list, uint32_t bytes)
 {
     cz_expr counter = store->pool[list.a], other = store->pool[list.a + 1];

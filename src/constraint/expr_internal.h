@@ -17,7 +17,7 @@ enum cz_expr_kind {
     EXPR_CONCAT, /* a, b; a is no CONCAT */
     EXPR_OR,     /* a: first child in the pool, b: count; ascending */
     EXPR_AND,
-    EXPR_NOT,   /* a */
+    EXPR_NOT,     /* a */
     EXPR_REPEAT,  /* a, b: minimum, c: maximum */
     EXPR_VARIABLE /* a: index of its body, b: nullable */
 };
@@ -47,6 +47,11 @@ struct expr_memo {
     uint32_t result;
 };
 
+struct expr_class {
+    uint64_t bytes[4]; /* a bit for each */
+    uint8_t first;
+};
+
 struct expr_chars {
     cz_expr set;
     struct cz_chars chars;
@@ -61,13 +66,13 @@ struct cz_expr_store {
     uint32_t body_count, body_capacity;
     uint64_t (*sets)[4];
     uint32_t set_count, set_capacity;
-    uint32_t *table;     /* hash table of node ids; 0 is free */
-    uint32_t table_size; /* a power of two */
-    struct expr_memo *memo; /* lossy cache of derivatives */
-    uint32_t memo_size;     /* a power of two */
+    uint32_t *table;                           /* hash table of node ids; 0 is free */
+    uint32_t table_size;                       /* a power of two */
+    struct expr_memo *memo;                    /* lossy cache of derivatives */
+    uint32_t memo_size;                        /* a power of two */
     struct expr_chars chars[EXPR_CHARS_KNOWN]; /* see expr_free.c */
-    cz_expr formats[32];    /* by format.c: what was made already */
-    uint32_t depth;         /* of derivations under way */
+    cz_expr formats[32];                       /* by format.c: what was made already */
+    uint32_t depth;                            /* of derivations under way */
     uint64_t fuel;
     bool limited;
     cloze_status failed;
@@ -76,10 +81,8 @@ struct cz_expr_store {
 cz_expr cz_expr_make(struct cz_expr_store *store, uint8_t kind, uint32_t a, uint32_t b, uint32_t c);
 cz_expr cz_expr_make_list(struct cz_expr_store *store, uint8_t kind, cz_expr *parts, size_t count);
 cz_expr cz_expr_fail(struct cz_expr_store *store, cloze_status status);
-/* One byte of each class of bytes that lead to equal derivatives, and the classes' sizes (unless
- * NULL); returns how many. */
-unsigned cz_expr_representatives(const struct cz_expr_store *store, cz_expr e, uint8_t bytes[256],
-                                 uint16_t sizes[256]);
+/* The classes of bytes that lead to equal derivatives, which are a partition; returns how many. */
+unsigned expr_classes(const struct cz_expr_store *store, cz_expr e, struct expr_class list[256]);
 bool cz_expr_set_has(const struct cz_expr_store *store, const struct expr_node *node, uint8_t byte);
 
 #endif

@@ -120,12 +120,12 @@ static void search_free(struct search *search)
     cz_heap_free(search->open);
 }
 
-/* From e until one of the `stop` facts is met; the step's index, or -1 when there is none, or -2 when
- * the search could not end. */
+/* From e until one of the `stop` facts is met; the step's index, or -1 when there is none, or -2
+ * when the search could not end. */
 static int64_t search_run(struct cz_expr_store *store, struct search *search, cz_expr e,
                           uint8_t stop)
 {
-    uint8_t bytes[256];
+    struct expr_class classes[256];
     if (!search_add(store, search, e, 0, 0))
         return -2;
     while (search->open_count) {
@@ -133,9 +133,9 @@ static int64_t search_run(struct cz_expr_store *store, struct search *search, cz
         cz_expr state = search->steps[at].expr;
         if (store->nodes[state].facts & stop)
             return at;
-        unsigned count = cz_expr_representatives(store, state, bytes, NULL);
+        unsigned count = expr_classes(store, state, classes);
         for (unsigned i = 0; i < count; i++) {
-            cz_expr next = cz_expr_derive(store, state, bytes[i]);
+            cz_expr next = cz_expr_derive(store, state, classes[i].first);
             if (store->limited && store->fuel-- == 0) {
                 store->fuel = 0;
                 cz_expr_fail(store, CLOZE_LIMIT);
@@ -143,7 +143,7 @@ static int64_t search_run(struct cz_expr_store *store, struct search *search, cz
             if (store->failed != CLOZE_OK)
                 return -2;
             if (!(store->nodes[next].facts & FACT_DEAD) &&
-                !search_add(store, search, next, at, bytes[i]))
+                !search_add(store, search, next, at, classes[i].first))
                 return -2;
         }
     }
@@ -222,8 +222,8 @@ static bool level_add(struct level *level, cz_expr e, size_t weight, size_t limi
 {
     for (size_t i = 0; i < level->count; i++) {
         if (level->exprs[i] == e) {
-            level->weights[i] = level->weights[i] + weight > limit ? limit
-                                                                   : level->weights[i] + weight;
+            level->weights[i] =
+                level->weights[i] + weight > limit ? limit : level->weights[i] + weight;
             return true;
         }
     }
@@ -242,19 +242,26 @@ static bool level_add(struct level *level, cz_expr e, size_t weight, size_t limi
     return true;
 }
 
+static size_t size_of(const struct expr_class *class)
+{
+    size_t size = 0;
+    for (unsigned w = 0; w < 4; w++)
+        size += (size_t)__builtin_popcountll(class->bytes[w]);
+    return size;
+}
+
 static bool next_level(struct cz_expr_store *store, const struct level *from, struct level *to,
                        size_t limit)
 {
-    uint8_t bytes[256];
-    uint16_t sizes[256];
+    struct expr_class classes[256];
     to->count = 0;
     for (size_t i = 0; i < from->count; i++) {
-        unsigned count = cz_expr_representatives(store, from->exprs[i], bytes, sizes);
+        unsigned count = expr_classes(store, from->exprs[i], classes);
         for (unsigned j = 0; j < count; j++) {
-            cz_expr next = cz_expr_derive(store, from->exprs[i], bytes[j]);
+            cz_expr next = cz_expr_derive(store, from->exprs[i], classes[j].first);
             if (!cz_expr_alive(store, next))
                 continue;
-            size_t weight = from->weights[i] * sizes[j];
+            size_t weight = from->weights[i] * size_of(&classes[j]);
             if (!level_add(to, next, weight > limit ? limit : weight, limit))
                 return false;
         }
