@@ -142,7 +142,6 @@ bool cz_array_finish(struct cz_machine *machine, uint32_t id, bool first, struct
 static bool shortest_scalar(struct cz_machine *machine, const struct cz_typed *typed,
                             struct cz_buffer *out)
 {
-    static const char *const LITERALS[] = {"null", "false", "true"};
     if (cz_numbers_alive(machine->numbers, typed->number))
         return cz_number_finish(machine->numbers,
                                 cz_number_start(machine->numbers, typed->number), out);
@@ -157,7 +156,7 @@ static bool shortest_scalar(struct cz_machine *machine, const struct cz_typed *t
     }
     for (int i = 0; i < 3; i++) {
         if (typed->literals >> i & 1) {
-            cz_buffer_append_text(out, LITERALS[i]);
+            cz_buffer_append_text(out, CZ_LITERALS[i]);
             return true;
         }
     }
@@ -280,7 +279,6 @@ static bool finish_lexeme(struct cz_machine *machine, cz_expr expr, struct cz_bu
 
 static bool finish_local(struct cz_machine *machine, uint32_t id, struct cz_buffer *out)
 {
-    static const char *const LITERALS[] = {"null", "false", "true"};
     struct cz_local local = machine->locals[id];
     if (machine->finish_steps++ >= FINISH_STEPS)
         return false;
@@ -301,7 +299,7 @@ static bool finish_local(struct cz_machine *machine, uint32_t id, struct cz_buff
     case LOCAL_NUMBER:
         return cz_number_finish(machine->numbers, local.a, out);
     case LOCAL_LITERAL:
-        cz_buffer_append_text(out, LITERALS[local.a] + local.b);
+        cz_buffer_append_text(out, CZ_LITERALS[local.a] + local.b);
         return true;
     case LOCAL_OBJECT_OPEN:
         return cz_object_finish(machine, local.a, true, out);

@@ -9,11 +9,7 @@
 
 #include "base/heap.h"
 
-/* ---- Tables ---- */
-
-/* Flexible white space has hundreds of states, which nothing but the white space itself depends on:
- * they have no tables, but share those of their base, the state at the beginning of the gap. */
-static bool in_flexible_gap(const struct cz_machine *machine, uint32_t kind)
+bool cz_local_in_gap(const struct cz_machine *machine, uint32_t kind)
 {
     return machine->options.whitespace == CZ_WHITESPACE_FLEXIBLE &&
            (kind == LOCAL_END || kind == LOCAL_TARGETS || kind == LOCAL_OBJECT_OPEN ||
@@ -24,7 +20,7 @@ static bool in_flexible_gap(const struct cz_machine *machine, uint32_t kind)
 bool cz_local_begins_gap(const struct cz_machine *machine, uint32_t id)
 {
     const struct cz_local *local = &machine->locals[id];
-    return in_flexible_gap(machine, local->kind) && !local->base &&
+    return cz_local_in_gap(machine, local->kind) && !local->base &&
            !(local->kind == LOCAL_END && local->a);
 }
 
@@ -46,7 +42,7 @@ uint32_t cz_local_add(struct cz_machine *machine, uint32_t kind, uint32_t a, uin
             machine->locals[id].flags = THREAD_ITEM_OPEN;
         if (kind == LOCAL_COLON && c)
             machine->locals[id].flags = THREAD_KEY_OPEN;
-        if (b && in_flexible_gap(machine, kind)) {
+        if (b && cz_local_in_gap(machine, kind)) {
             uint32_t base = cz_local_add(machine, kind, a, 0, c, d); /* locals may move */
             machine->locals[id].base = base;
         }
@@ -66,7 +62,7 @@ void cz_step_add(struct cz_machine *machine, struct cz_step_list *list, uint32_t
 
 /* ---- Values ---- */
 
-static const char *const LITERALS[] = {"null", "false", "true"};
+const char *const CZ_LITERALS[] = {"null", "false", "true"};
 
 static void start_string(struct cz_machine *machine, const struct cz_typed *typed,
                          struct cz_step_list *out)
@@ -105,7 +101,7 @@ void cz_value_start(struct cz_machine *machine, cz_value value, uint32_t depth, 
             cz_step_add(machine, out, OP_GO, cz_local_add(machine, LOCAL_NUMBER, state, 0, 0, 0));
     } else {
         for (uint32_t i = 0; i < 3; i++) {
-            if ((typed.literals >> i & 1) && byte == (uint8_t)LITERALS[i][0])
+            if ((typed.literals >> i & 1) && byte == (uint8_t)CZ_LITERALS[i][0])
                 cz_step_add(machine, out, OP_GO, cz_local_add(machine, LOCAL_LITERAL, i, 1, 0, 0));
         }
     }
@@ -129,7 +125,7 @@ static void start_targets(struct cz_machine *machine, uint32_t targets, uint32_t
 static void step_literal(struct cz_machine *machine, const struct cz_local *local, uint8_t byte,
                          struct cz_step_list *out)
 {
-    const char *text = LITERALS[local->a];
+    const char *text = CZ_LITERALS[local->a];
     if (byte != (uint8_t)text[local->b])
         return;
     if (text[local->b + 1])
@@ -482,160 +478,6 @@ static uint32_t step_new(struct cz_machine *machine, const struct cz_local *loca
     return result;
 }
 
-/* ---- Tables: what is plain about a local's bytes is filled in at once ---- */
-
-static void only(uint32_t next[256], const char *candidates, size_t count)
-{
-    for (unsigned i = 0; i < 256; i++)
-        next[i] = STEP_DEAD;
-    for (size_t i = 0; i < count; i++)
-        next[(uint8_t)candidates[i]] = 0;
-}
-
-static void fill_name(struct cz_machine *machine, const struct cz_local *local, uint32_t next[256])
-{
-    uint32_t keyset = cz_object_get(machine, local->a).keyset;
-    only(next, "\"\\", 2);
-    for (uint32_t i = local->b >> 16; i < (local->b & 0xFFFF); i++) {
-        struct cz_slice key = machine->keys[machine->keysets[keyset]->keys[i]];
-        if (key.size > local->c)
-            next[(uint8_t)key.data[local->c]] = 0;
-    }
-}
-
-/* Bytes that lead to the same derivative lead to the same step; `special` ones are left open. */
-static void fill_classes(struct cz_machine *machine, const struct cz_local *local, cz_expr expr,
-                         const char *special, uint32_t next[256])
-{
-    uint8_t of[256];
-    uint32_t known[256] = {0};
-    if (cz_expr_classes(machine->exprs, expr, of) == 256)
-        return;
-    for (unsigned byte = 0; byte < 256; byte++) {
-        if (special && (byte < 0x20 || byte == 0xED || strchr(special, (int)byte)))
-            continue;
-        if (!known[of[byte]])
-            known[of[byte]] = step_new(machine, local, (uint8_t)byte);
-        next[byte] = known[of[byte]];
-    }
-    for (unsigned byte = 0; special && byte < 0x20; byte++)
-        next[byte] = STEP_DEAD;
-}
-
-/* What values of these targets begin with. */
-static size_t target_begins(struct cz_machine *machine, uint32_t targets, char *out)
-{
-    size_t count = 0;
-    struct cz_typed any = {0};
-    for (uint32_t i = 0; i < cz_intern_size(&machine->targets, targets); i += 2) {
-        struct cz_typed typed = cz_value_expand(machine, cz_intern_get(&machine->targets, targets)[i]);
-        any.literals |= typed.literals;
-        any.number |= typed.number;
-        any.string |= typed.string;
-        any.array |= typed.array;
-        any.object |= typed.object;
-    }
-    for (uint32_t i = 0; i < 3; i++) {
-        if (any.literals >> i & 1)
-            out[count++] = LITERALS[i][0];
-    }
-    if (any.string != CZ_EXPR_NOTHING)
-        out[count++] = '"';
-    if (any.array != CZ_FORMULA_FALSE)
-        out[count++] = '[';
-    if (any.object != CZ_FORMULA_FALSE)
-        out[count++] = '{';
-    for (const char *byte = "-0123456789"; *byte && any.number != CZ_NUMBERS_NONE; byte++)
-        out[count++] = *byte;
-    return count;
-}
-
-/* Between the parts of a document only a few bytes lead on. */
-static void fill_structure(struct cz_machine *machine, const struct cz_local *local,
-                           uint32_t next[256])
-{
-    char bytes[32] = " \t\n\r";
-    size_t count = 4;
-    uint32_t targets = UINT32_MAX;
-    switch (local->kind) {
-    case LOCAL_TARGETS:
-        targets = local->a;
-        break;
-    case LOCAL_ARRAY_OPEN:
-        targets = cz_array_targets(machine, local->a);
-        bytes[count++] = ']';
-        break;
-    case LOCAL_OBJECT_OPEN:
-        bytes[count++] = '}';
-        bytes[count++] = '"';
-        break;
-    case LOCAL_OBJECT_KEY:
-        bytes[count++] = '"';
-        break;
-    case LOCAL_COLON:
-        bytes[count++] = ':';
-        break;
-    case LOCAL_OBJECT_AFTER:
-    case LOCAL_ARRAY_AFTER:
-        bytes[count++] = ',';
-        bytes[count++] = local->kind == LOCAL_ARRAY_AFTER ? ']' : '}';
-        break;
-    default:
-        break;
-    }
-    if (targets != UINT32_MAX)
-        count += target_begins(machine, targets, bytes + count);
-    only(next, bytes, count);
-}
-
-static void fill_string(struct cz_machine *machine, const struct cz_local *local, uint32_t escape,
-                        uint32_t next[256])
-{
-    const char *candidates = cz_string_candidates(escape);
-    if (candidates)
-        only(next, candidates, strlen(candidates));
-    else if (!escape && local->kind == LOCAL_NAME)
-        fill_name(machine, local, next);
-    else if (!escape)
-        fill_classes(machine, local, local->a, "\"\\", next);
-}
-
-static void fill_table(struct cz_machine *machine, const struct cz_local *local, uint32_t next[256])
-{
-    static const char numeric[] = "+-.0123456789eE";
-    uint32_t rest;
-    switch (local->kind) {
-    case LOCAL_LITERAL:
-        only(next, LITERALS[local->a] + local->b, 1);
-        break;
-    case LOCAL_NUMBER:
-        rest = step_new(machine, local, 0);
-        for (unsigned byte = 0; byte < 256; byte++)
-            next[byte] = byte && strchr(numeric, (int)byte) ? 0 : rest;
-        break;
-    case LOCAL_NAME:
-        fill_string(machine, local, local->d, next);
-        break;
-    case LOCAL_STRING:
-        fill_string(machine, local, local->b, next);
-        break;
-    case LOCAL_LEXEME:
-        fill_classes(machine, local, local->a, NULL, next);
-        break;
-    case LOCAL_DEAD:
-    case LOCAL_TOKEN:
-        only(next, "", 0);
-        break;
-    case LOCAL_SYMBOL:
-        break;
-    default:
-        fill_structure(machine, local, next);
-        for (const char *blank = " \t\n\r"; *blank && in_flexible_gap(machine, local->kind); blank++)
-            next[(uint8_t)*blank] = local->kind == LOCAL_END && local->a ? STEP_DEAD : STEP_GAP;
-        break;
-    }
-}
-
 /* In the middle of a flexible gap. */
 static uint32_t step_in_gap(struct cz_machine *machine, const struct cz_local *local, uint8_t byte)
 {
@@ -655,16 +497,15 @@ uint32_t cz_local_step(struct cz_machine *machine, uint32_t id, uint8_t byte)
     if (local.base)
         return step_in_gap(machine, &local, byte);
     if (!local.next) {
-        local.next = cz_heap_zeroed(256, sizeof *local.next);
-        if (!local.next) {
+        if (!cz_table_make(machine, &local)) {
             cz_machine_fail_memory(machine);
             return STEP_DEAD;
         }
         machine->locals[id].next = local.next;
-        machine->table_bytes += 256 * sizeof *local.next;
-        fill_table(machine, &local, local.next);
+        machine->locals[id].classes = local.classes;
     }
-    if (!local.next[byte])
-        local.next[byte] = step_new(machine, &local, byte);
-    return local.next[byte];
+    uint32_t *step = &local.next[local.classes[byte]];
+    if (!*step)
+        *step = step_new(machine, &local, byte);
+    return *step;
 }

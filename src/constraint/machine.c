@@ -122,7 +122,7 @@ cloze_status cz_machine_create(struct cz_vocab *vocab, const struct cz_grammar_o
 }
 
 /* The tables and the single arrays that a machine owns, for freeing and for measuring. */
-enum { TABLES = 11, ARRAYS = 23 };
+enum { TABLES = 12, ARRAYS = 24 };
 
 static void list_owned(struct cz_machine *machine, struct cz_intern *tables[TABLES],
                        void *arrays[ARRAYS])
@@ -130,14 +130,15 @@ static void list_owned(struct cz_machine *machine, struct cz_intern *tables[TABL
     struct cz_intern *all_tables[TABLES] = {
         &machine->values,  &machine->formulas,   &machine->objects,    &machine->bits,
         &machine->arrays,  &machine->targets,    &machine->local_keys, &machine->stack_keys,
-        &machine->mask_keys, &machine->effect_keys, &machine->constants};
+        &machine->mask_keys, &machine->effect_keys, &machine->constants,  &machine->class_keys};
     void *all_arrays[ARRAYS] = {
         machine->keys,         machine->value_facts,   machine->typed,        machine->formula_facts,
         machine->props,        machine->items,         machine->object_facts, machine->keysets,
         machine->keyset_of,    machine->array_facts,   machine->locals,       machine->effects,
         machine->alternatives, machine->pushes,        machine->stacks,       machine->masks,
         machine->splits,       machine->array_targets, machine->walk.items,   machine->walk_levels,
-        machine->scratch_words, machine->freedoms, machine->constant_values};
+        machine->scratch_words, machine->freedoms, machine->constant_values,
+        machine->classes};
     memcpy(tables, all_tables, sizeof all_tables);
     memcpy(arrays, all_arrays, sizeof all_arrays);
 }
@@ -148,8 +149,6 @@ void cz_machine_free(struct cz_machine *machine)
     void *arrays[ARRAYS];
     if (!machine)
         return;
-    for (uint32_t i = 0; i < machine->local_keys.count; i++)
-        cz_heap_free(machine->locals[i].next);
     cz_masks_free(machine);
     list_owned(machine, tables, arrays);
     for (size_t i = 0; i < TABLES; i++)
@@ -172,7 +171,7 @@ size_t cz_machine_bytes(struct cz_machine *machine)
     struct cz_intern *tables[TABLES];
     void *arrays[ARRAYS];
     size_t bytes = sizeof *machine + machine->arena.total + cz_masks_bytes(machine) +
-                   machine->table_bytes + cz_expr_store_bytes(machine->exprs) +
+                   cz_expr_store_bytes(machine->exprs) +
                    cz_number_store_bytes(machine->numbers) +
                    machine->key_map.capacity * sizeof *machine->key_map.entries +
                    cz_schemas_bytes(machine->schemas) + cz_rules_bytes(machine->rules);

@@ -131,7 +131,8 @@ enum cz_local_kind {
     LOCAL_ARRAY_AFTER, /* a array, b gap state */
     LOCAL_LEXEME,      /* a expression: part of a context-free grammar */
     LOCAL_SYMBOL,      /* a symbol of the rules still to be read */
-    LOCAL_TOKEN        /* a token that is taken by id */
+    LOCAL_TOKEN,       /* a token that is taken by id */
+    LOCAL_KINDS
 };
 
 struct cz_local {
@@ -139,7 +140,10 @@ struct cz_local {
     uint8_t flags; /* what is to be remembered on a pop to it: THREAD_KEY_OPEN, THREAD_ITEM_OPEN */
     uint32_t a, b, c, d;
     uint32_t base;     /* in a flexible gap: the local at its beginning; else 0 */
-    uint32_t *next;    /* [256] 0 unknown, STEP_DEAD, STEP_GAP, a local, or STEP_EFFECT | effect */
+    /* By class of byte: 0 unknown, STEP_DEAD, STEP_GAP, a local, or STEP_EFFECT | effect. NULL: no
+     * table yet. */
+    uint32_t *next;
+    const uint8_t *classes; /* [256] */
     uint32_t distance; /* tokens to complete this local, + 1; 0 unknown */
     const uint32_t *plan; /* such tokens, after their number; NULL unknown */
     uint32_t freedom;  /* first in machine->freedoms, when freedom_count is not 0 */
@@ -315,6 +319,10 @@ struct cz_machine {
     struct cz_intern local_keys;
     struct cz_local *locals;
     uint32_t local_capacity;
+    struct cz_intern class_keys; /* equal ways to class bytes have one name, and one place */
+    const uint8_t **classes;
+    uint32_t classes_capacity;
+    const uint8_t *last_classes[LOCAL_KINDS]; /* of a local of each kind */
     struct cz_intern effect_keys; /* equal effects have one name */
     struct cz_effect *effects;
     uint32_t effect_capacity;
@@ -341,7 +349,6 @@ struct cz_machine {
     struct cz_threads walk;  /* scratch of the mask walk */
     struct cz_walk_level *walk_levels;
     uint32_t *scratch_words; /* [mask words], and behind them a bit for each */
-    size_t table_bytes;      /* transition tables */
 };
 
 /* machine.c */
@@ -514,6 +521,18 @@ uint32_t cz_local_add(struct cz_machine *machine, uint32_t kind, uint32_t a, uin
 bool cz_local_begins_gap(const struct cz_machine *machine, uint32_t local);
 /* What byte does in a local: see cz_local.next. */
 uint32_t cz_local_step(struct cz_machine *machine, uint32_t local, uint8_t byte);
+/* The same as far as it is known: else 0. */
+static inline uint32_t cz_local_known(const struct cz_local *local, uint8_t byte)
+{
+    return local->next ? local->next[local->classes[byte]] : 0;
+}
+/* Flexible white space has hundreds of states, which nothing but the white space itself depends on:
+ * locals of these kinds have no tables in a gap, but share those of their base, the local at its
+ * beginning. */
+bool cz_local_in_gap(const struct cz_machine *machine, uint32_t kind);
+extern const char *const CZ_LITERALS[]; /* null, false, true */
+/* table.c: gives the local an empty table. false without memory. */
+bool cz_table_make(struct cz_machine *machine, struct cz_local *local);
 /* thread.c: locals with the stacks below them */
 uint32_t cz_stack_push(struct cz_machine *machine, uint32_t stack, uint32_t local);
 /* The same targets, the objects of which remember an undeclared key (decoded). 0: none is left. */

@@ -323,7 +323,7 @@ static bool split_words(struct splitting *splitting, uint32_t local)
             cz_tokens_add(&splitting->found, vocab->word_ids[i]);
     }
     struct cz_trie_cursor children = cz_trie_children(&vocab->trie, 0);
-    for (uint32_t child; (child = cz_trie_next(&vocab->trie, &children, NULL, 0));) {
+    for (uint32_t child; (child = cz_trie_next(&vocab->trie, &children));) {
         if (!cz_is_word(vocab->trie.nodes[child].byte))
             walk_from(splitting, CZ_EXIT_ALL, child, true, local);
     }
@@ -340,7 +340,7 @@ static void walk_structure(struct splitting *splitting, enum cz_exit_trie which,
     uint32_t kind = machine->locals[local].kind;
     bool key = kind == LOCAL_OBJECT_KEY || kind == LOCAL_OBJECT_OPEN;
     struct cz_trie_cursor children = cz_trie_children(trie, 0);
-    for (uint32_t child; (child = cz_trie_next(trie, &children, NULL, 0));) {
+    for (uint32_t child; (child = cz_trie_next(trie, &children));) {
         uint8_t byte = trie->nodes[child].byte;
         if (cz_is_blank(byte) || cz_local_step(machine, local, byte) == STEP_DEAD)
             continue;
@@ -415,7 +415,7 @@ static bool differ(struct cz_machine *machine, struct cz_split *split, uint32_t 
     const struct cz_trie *trie = &machine->vocab->trie;
     struct cz_trie_cursor children = cz_trie_children(trie, at);
     enum { PART_LIMIT = 4096 };
-    for (uint32_t child; (child = cz_trie_next(trie, &children, NULL, 0));) {
+    for (uint32_t child; (child = cz_trie_next(trie, &children));) {
         uint8_t byte = trie->nodes[child].byte;
         uint32_t x = cz_local_step(machine, a, byte), y = cz_local_step(machine, b, byte);
         if (x == y)

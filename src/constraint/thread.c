@@ -199,8 +199,7 @@ static void pop(struct cz_machine *machine, struct cz_thread thread, uint8_t byt
 static void step_into(struct cz_machine *machine, struct cz_thread thread, uint8_t byte,
                       const struct cz_binder *binder, struct cz_threads *out, uint32_t first)
 {
-    const uint32_t *table = machine->locals[thread.local].next;
-    uint32_t step = table ? table[byte] : 0;
+    uint32_t step = cz_local_known(&machine->locals[thread.local], byte);
     if (step == 0)
         step = cz_local_step(machine, thread.local, byte);
     if (step == STEP_DEAD)

@@ -155,7 +155,7 @@ uint32_t cz_trie_child(const struct cz_trie *trie, uint32_t at, uint8_t byte)
         const uint8_t *found = memchr(bytes, byte, children.end - children.at);
         return found ? trie->wide_nodes[children.at + (uint32_t)(found - bytes)] : 0;
     }
-    for (uint32_t child; (child = cz_trie_next(trie, &children, NULL, 0));) {
+    for (uint32_t child; (child = cz_trie_next(trie, &children));) {
         if (trie->nodes[child].byte == byte)
             return child;
     }

@@ -76,14 +76,9 @@ static inline struct cz_trie_cursor cz_trie_children(const struct cz_trie *trie,
     return (struct cz_trie_cursor){node + 1, node + trie->nodes[node].skip, false};
 }
 
-/* The next child, 0 at the end. With a table, children whose byte has the word `none` there may be
- * left out. */
-static inline uint32_t cz_trie_next(const struct cz_trie *trie, struct cz_trie_cursor *cursor,
-                                    const uint32_t *table, uint32_t none)
+/* The next child, 0 at the end. */
+static inline uint32_t cz_trie_next(const struct cz_trie *trie, struct cz_trie_cursor *cursor)
 {
-    while (cursor->wide && table && cursor->at < cursor->end &&
-           table[trie->wide_bytes[cursor->at]] == none)
-        cursor->at++;
     if (cursor->at >= cursor->end)
         return 0;
     if (cursor->wide)

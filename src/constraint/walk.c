@@ -102,7 +102,8 @@ static void find_freedoms(struct cz_machine *machine, uint32_t id)
     if (local.kind == LOCAL_NUMBER && digits_stay(machine, id))
         add_freedom(machine, &local, (struct cz_expr_freedom){digits, CZ_EXPR_UNBOUNDED});
     uint32_t limit = string && !count ? explore_words(machine, id) : 0;
-    local.next = machine->locals[id].next;
+    local.next = machine->locals[id].next; /* the table may have been made just now */
+    local.classes = machine->locals[id].classes;
     if (limit)
         add_freedom(machine, &local, (struct cz_expr_freedom){words, limit});
     local.freedom_known = true;
@@ -151,8 +152,7 @@ enum { WORTH_ASKING = 4 }; /* nodes of a subtree */
 static inline bool step_plain(const struct cz_machine *machine, struct cz_thread at, uint8_t byte,
                               struct cz_thread *next, bool *dead)
 {
-    const uint32_t *table = machine->locals[at.local].next;
-    uint32_t step = table ? table[byte] : 0;
+    uint32_t step = cz_local_known(&machine->locals[at.local], byte);
     if (step == 0 || (step & STEP_EFFECT) || at.marks)
         return false;
     *dead = step == STEP_DEAD;
@@ -221,10 +221,14 @@ static bool begin_walk(struct cz_machine *machine, const struct cz_trie *trie, u
 static uint32_t next_child(const struct cz_machine *machine, const struct cz_trie *trie,
                            struct cz_walk_level *level)
 {
-    const uint32_t *table = level[1].first - level->first == 1
-                                ? machine->locals[machine->walk.items[level->first].local].next
-                                : NULL;
-    return cz_trie_next(trie, &level->children, table, STEP_DEAD);
+    struct cz_trie_cursor *cursor = &level->children;
+    const struct cz_local *local = &machine->locals[machine->walk.items[level->first].local];
+    if (cursor->wide && level[1].first - level->first == 1) {
+        while (cursor->at < cursor->end &&
+               cz_local_known(local, trie->wide_bytes[cursor->at]) == STEP_DEAD)
+            cursor->at++;
+    }
+    return cz_trie_next(trie, cursor);
 }
 
 void cz_walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_t top, bool at_top,
