@@ -128,5 +128,7 @@ enum { CZ_EXPR_COPY_LIMIT = 512 };
 cz_expr cz_expr_copy(struct cz_expr_store *into, const struct cz_expr_store *from, cz_expr e);
 /* How many strings match, at most `limit` (then the answer is `limit`). */
 size_t cz_expr_count(struct cz_expr_store *store, cz_expr e, size_t limit);
+/* Whether it is soon seen that there are as many. */
+bool cz_expr_has_many(struct cz_expr_store *store, cz_expr e, size_t limit);
 
 #endif

@@ -269,7 +269,9 @@ static bool next_level(struct cz_expr_store *store, const struct level *from, st
     return store->failed == CLOZE_OK;
 }
 
-size_t cz_expr_count(struct cz_expr_store *store, cz_expr e, size_t limit)
+/* At least so many matches, as far as `depth` bytes and `width` states of each depth tell. */
+static size_t count_matches(struct cz_expr_store *store, cz_expr e, size_t limit, size_t depth,
+                            size_t width)
 {
     struct level levels[2] = {{0}};
     size_t total = 0;
@@ -279,7 +281,9 @@ size_t cz_expr_count(struct cz_expr_store *store, cz_expr e, size_t limit)
         return limit;
     if (cz_expr_alive(store, e))
         good = level_add(&levels[0], e, 1, limit);
-    while (good && total < limit && levels[now].count) {
+    for (; good && total < limit && levels[now].count && depth > 0; depth--) {
+        if (levels[now].count > width)
+            levels[now].count = width;
         for (size_t i = 0; i < levels[now].count; i++)
             total += cz_expr_nullable(store, levels[now].exprs[i]) ? levels[now].weights[i] : 0;
         good = next_level(store, &levels[now], &levels[1 - now], limit);
@@ -290,4 +294,15 @@ size_t cz_expr_count(struct cz_expr_store *store, cz_expr e, size_t limit)
         cz_heap_free(levels[i].weights);
     }
     return !good || total > limit ? limit : total;
+}
+
+size_t cz_expr_count(struct cz_expr_store *store, cz_expr e, size_t limit)
+{
+    return count_matches(store, e, limit, SIZE_MAX, SIZE_MAX);
+}
+
+bool cz_expr_has_many(struct cz_expr_store *store, cz_expr e, size_t limit)
+{
+    enum { DEPTH = 64, WIDTH = 32 };
+    return store->failed == CLOZE_OK && count_matches(store, e, limit, DEPTH, WIDTH) >= limit;
 }

@@ -148,6 +148,7 @@ struct cz_local {
     const uint32_t *plan; /* such tokens, after their number; NULL unknown */
     uint32_t freedom;  /* first in machine->freedoms, when freedom_count is not 0 */
     uint8_t freedom_count, freedom_known;
+    uint8_t certain;   /* see certain.c */
     uint16_t only;     /* the one byte that can follow, + 2; 1: several; 0 unknown */
 };
 
@@ -526,6 +527,9 @@ static inline uint32_t cz_local_known(const struct cz_local *local, uint8_t byte
 {
     return local->next ? local->next[local->classes[byte]] : 0;
 }
+/* certain.c: whether a byte that the local takes leads on whatever the item is that was just read and
+ * is to be remembered; every byte since that item was certain. */
+bool cz_local_is_certain(struct cz_machine *machine, uint32_t local, uint8_t byte);
 /* Flexible white space has hundreds of states, which nothing but the white space itself depends on:
  * locals of these kinds have no tables in a gap, but share those of their base, the local at its
  * beginning. */

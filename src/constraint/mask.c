@@ -31,15 +31,6 @@ static bool take_tokens(void *context, uint32_t node, uint32_t token, struct cz_
 
 /* ---- Masks ---- */
 
-static void add_uncertain(struct cz_tokens *found, const uint32_t *tokens, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        if (cz_machine_grow(found->machine, (void **)&found->uncertain, found->uncertain_count,
-                            &found->uncertain_capacity, sizeof *found->uncertain))
-            found->uncertain[found->uncertain_count++] = tokens[i];
-    }
-}
-
 /* Starts from the split's own tokens. */
 static void begin_with(struct cz_tokens *found, const struct cz_split *split)
 {
@@ -50,7 +41,7 @@ static void begin_with(struct cz_tokens *found, const struct cz_split *split)
         if (split->count)
             memcpy(found->ids, split->ids, split->count * sizeof *split->ids);
     }
-    add_uncertain(found, split->uncertain, split->uncertain_count);
+    cz_tokens_join_uncertain(found, split->uncertain, split->uncertain_count);
 }
 
 /* The thread that a local's end leads to, before what comes next is read. */
@@ -89,7 +80,7 @@ static void follow_number(struct cz_tokens *found, uint32_t stack)
         cz_tokens_join(found, entry->words);
     for (uint32_t i = 0; entry->ids && i < entry->count; i++)
         cz_tokens_add(found, entry->ids[i]);
-    add_uncertain(found, entry->uncertain, entry->uncertain_count);
+    cz_tokens_join_uncertain(found, entry->uncertain, entry->uncertain_count);
 }
 
 /* Behind the closing quote of any text. */
@@ -112,11 +103,7 @@ static bool redo_parts(struct cz_tokens *found, uint32_t local, uint32_t stack)
     if (!base || !base->words)
         return false;
     cz_tokens_use(found, base->words);
-    for (uint32_t i = 0; i < base->uncertain_count; i++) {
-        if (cz_machine_grow(machine, (void **)&found->uncertain, found->uncertain_count,
-                            &found->uncertain_capacity, sizeof *found->uncertain))
-            found->uncertain[found->uncertain_count++] = base->uncertain[i];
-    }
+    cz_tokens_join_uncertain(found, base->uncertain, base->uncertain_count);
     found->trie = trie;
     for (uint32_t i = 0; i < machine->splits[local].part_count; i++) {
         uint32_t node = machine->splits[local].parts[i];

@@ -54,12 +54,19 @@ void cz_split_free(struct cz_split *split)
     cz_heap_free(split->exits);
 }
 
+static void add_exit(struct splitting *splitting, struct cz_exit exit)
+{
+    struct cz_split *split = splitting->split;
+    if (cz_machine_grow(splitting->found.machine, (void **)&split->exits, split->exit_count,
+                        &split->exit_capacity, sizeof *split->exits))
+        split->exits[split->exit_count++] = exit;
+}
+
 /* Threads that left the local become exits. */
 static bool take_exits(void *context, uint32_t node, uint32_t token, struct cz_threads *threads,
                        uint32_t first)
 {
     struct splitting *splitting = context;
-    struct cz_split *split = splitting->split;
     bool ends = false;
     uint32_t kept = first;
     for (uint32_t i = first; i < threads->count; i++) {
@@ -70,10 +77,9 @@ static bool take_exits(void *context, uint32_t node, uint32_t token, struct cz_t
         }
         bool redo = thread.local == CZ_LOCAL_EXIT_REDO;
         ends |= !redo;
-        if ((redo || splitting->found.trie->nodes[node].skip > 1) &&
-            cz_machine_grow(splitting->found.machine, (void **)&split->exits, split->exit_count,
-                            &split->exit_capacity, sizeof *split->exits))
-            split->exits[split->exit_count++] = (struct cz_exit){node, thread.marks, redo, (uint8_t)splitting->which};
+        if (redo || splitting->found.trie->nodes[node].skip > 1)
+            add_exit(splitting,
+                     (struct cz_exit){node, thread.marks, redo, (uint8_t)splitting->which});
     }
     threads->count = kept;
     if (token == UINT32_MAX)
@@ -358,9 +364,9 @@ static bool split_gap(struct splitting *splitting, uint32_t local)
     const struct cz_vocab *vocab = machine->vocab;
     if (!cz_local_begins_gap(machine, local))
         return false;
+    walk_structure(splitting, CZ_EXIT_ALL, local);
     for (uint32_t i = 0; i < vocab->blank_count; i++)
         cz_tokens_add(&splitting->found, vocab->blanks[i]);
-    walk_structure(splitting, CZ_EXIT_ALL, local);
     walk_structure(splitting, CZ_EXIT_GAPS, local);
     return true;
 }

@@ -196,6 +196,16 @@ static void pop(struct cz_machine *machine, struct cz_thread thread, uint8_t byt
         step_into(machine, next, byte, binder, out, first);
 }
 
+/* The marks of a thread that reads on while an item is still to be remembered: once its array is
+ * closed it is not. */
+static uint16_t behind_item(struct cz_machine *machine, struct cz_thread thread, uint8_t byte)
+{
+    if ((thread.marks & THREAD_UNCERTAIN) || !cz_local_is_certain(machine, thread.local, byte))
+        return thread.marks | THREAD_UNCERTAIN;
+    bool closed = byte == ']' && machine->locals[thread.local].kind == LOCAL_ARRAY_AFTER;
+    return closed ? thread.marks & (uint16_t)~THREAD_ITEM_OPEN : thread.marks;
+}
+
 static void step_into(struct cz_machine *machine, struct cz_thread thread, uint8_t byte,
                       const struct cz_binder *binder, struct cz_threads *out, uint32_t first)
 {
@@ -205,7 +215,7 @@ static void step_into(struct cz_machine *machine, struct cz_thread thread, uint8
     if (step == STEP_DEAD)
         return;
     if (thread.marks & THREAD_ITEM_OPEN)
-        thread.marks |= THREAD_UNCERTAIN;
+        thread.marks = behind_item(machine, thread, byte);
     if (step == STEP_GAP) {
         uint32_t gap = cz_gap_step(machine, GAP_EDGE, 0, thread.gap, byte);
         thread.gap = (uint16_t)gap;

@@ -57,14 +57,20 @@ void cz_tokens_add_below(struct cz_tokens *tokens, uint32_t node)
         add_bit(tokens, trie->order[i]);
 }
 
-void cz_tokens_add_uncertain(struct cz_tokens *tokens, uint32_t token)
+void cz_tokens_join_uncertain(struct cz_tokens *tokens, const uint32_t *list, uint32_t count)
 {
-    for (; token != UINT32_MAX; token = tokens->trie->same[token]) {
+    for (uint32_t i = 0; i < count; i++) {
         if (!cz_machine_grow(tokens->machine, (void **)&tokens->uncertain, tokens->uncertain_count,
                              &tokens->uncertain_capacity, sizeof *tokens->uncertain))
             return;
-        tokens->uncertain[tokens->uncertain_count++] = token;
+        tokens->uncertain[tokens->uncertain_count++] = list[i];
     }
+}
+
+void cz_tokens_add_uncertain(struct cz_tokens *tokens, uint32_t token)
+{
+    for (; token != UINT32_MAX; token = tokens->trie->same[token])
+        cz_tokens_join_uncertain(tokens, &token, 1);
 }
 
 void cz_tokens_join(struct cz_tokens *tokens, const uint32_t *words)

@@ -37,6 +37,7 @@ static inline void cz_tokens_add_node(struct cz_tokens *tokens, const struct cz_
 /* All tokens that end at this node or below. */
 void cz_tokens_add_below(struct cz_tokens *tokens, uint32_t node);
 void cz_tokens_add_uncertain(struct cz_tokens *tokens, uint32_t token);
+void cz_tokens_join_uncertain(struct cz_tokens *tokens, const uint32_t *list, uint32_t count);
 void cz_tokens_join(struct cz_tokens *tokens, const uint32_t *words);
 void cz_tokens_keep(struct cz_tokens *tokens, const uint32_t *words); /* of a dense set */
 /* Replaces the set by these bits. */
