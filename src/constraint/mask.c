@@ -35,7 +35,7 @@ static bool take_tokens(void *context, uint32_t node, uint32_t token, struct cz_
 static void begin_with(struct cz_tokens *found, const struct cz_split *split)
 {
     if (split->words) {
-        cz_tokens_use(found, split->words);
+        cz_tokens_use(found, split->words, split->count);
     } else {
         found->count = split->count;
         if (split->count)
@@ -102,7 +102,7 @@ static bool redo_parts(struct cz_tokens *found, uint32_t local, uint32_t stack)
     const struct cz_mask_entry *base = cz_mask_of(machine, machine->splits[local].base, stack);
     if (!base || !base->words)
         return false;
-    cz_tokens_use(found, base->words);
+    cz_tokens_use(found, base->words, base->count);
     cz_tokens_join_uncertain(found, base->uncertain, base->uncertain_count);
     found->trie = trie;
     for (uint32_t i = 0; i < machine->splits[local].part_count; i++) {

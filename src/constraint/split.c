@@ -123,7 +123,7 @@ uint32_t cz_text_local(struct cz_machine *machine, cz_expr expr)
 static void split_text(struct splitting *splitting, uint32_t local)
 {
     const struct cz_vocab *vocab = splitting->found.machine->vocab;
-    cz_tokens_use(&splitting->found, vocab->text_words);
+    cz_tokens_use(&splitting->found, vocab->text_words, vocab->text_count);
     for (uint32_t i = 0; i < vocab->closing_count; i++)
         cz_tokens_add(&splitting->found, vocab->closing[i]);
     split_walk(splitting, CZ_EXIT_ESCAPES, local);
@@ -135,10 +135,10 @@ static void use_short_text(struct cz_tokens *found, uint32_t characters)
 {
     const struct cz_vocab *vocab = found->machine->vocab;
     if (characters <= CZ_VOCAB_SHORT) {
-        cz_tokens_use(found, vocab->short_words[characters]);
+        cz_tokens_use(found, vocab->short_words[characters], vocab->short_counts[characters]);
         return;
     }
-    cz_tokens_use(found, vocab->text_words);
+    cz_tokens_use(found, vocab->text_words, vocab->text_count);
     for (uint32_t i = vocab->long_count; i-- > 0 && vocab->long_sizes[i] > characters;)
         cz_tokens_remove(found, vocab->long_ids[i]);
 }
@@ -319,7 +319,7 @@ static bool split_words(struct splitting *splitting, uint32_t local)
     if (limit < WORTHWHILE)
         return false;
     limit = limit > CZ_VOCAB_SHORT ? CZ_VOCAB_SHORT : limit;
-    cz_tokens_use(&splitting->found, vocab->word_words);
+    cz_tokens_use(&splitting->found, vocab->word_words, vocab->word_count);
     cz_tokens_keep(&splitting->found, vocab->short_words[limit]);
     for (uint32_t i = 0; i < vocab->word_count; i++) {
         struct cz_slice token = cz_vocab_token(vocab, vocab->word_ids[i]);
@@ -401,7 +401,7 @@ static void split_new(struct splitting *splitting, uint32_t local)
     } else if (expr == CZ_EXPR_TEXT) {
         split_text(splitting, local);
     } else if (cz_expr_is_open(machine->exprs, expr)) {
-        cz_tokens_use(&splitting->found, vocab->text_words);
+        cz_tokens_use(&splitting->found, vocab->text_words, vocab->text_count);
         split_walk(splitting, CZ_EXIT_UNSAFE, local);
     } else if (cz_expr_longest_text(machine->exprs, expr) != CZ_EXPR_UNBOUNDED) {
         use_short_text(&splitting->found, cz_expr_longest_text(machine->exprs, expr));

@@ -5,16 +5,40 @@
 
 #include "base/heap.h"
 
+/* Without a popcount instruction in the baseline, bits are summed in parallel: loops like this one
+ * are vectorised. */
+uint32_t cz_mask_count(const uint32_t *words, uint32_t count)
+{
+    uint32_t total = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t word = words[i];
+        word -= word >> 1 & 0x55555555u;
+        word = (word & 0x33333333u) + (word >> 2 & 0x33333333u);
+        word = (word + (word >> 4)) & 0x0F0F0F0Fu;
+        total += (word * 0x01010101u) >> 24;
+    }
+    return total;
+}
+
+static void count_bits(struct cz_tokens *tokens)
+{
+    tokens->count = cz_mask_count(tokens->machine->scratch_words, tokens->machine->vocab->words);
+}
+
 static void add_bit(struct cz_tokens *tokens, uint32_t token)
 {
-    tokens->machine->scratch_words[token / 32] |= 1u << token % 32;
+    uint32_t *word = &tokens->machine->scratch_words[token / 32], bit = 1u << token % 32;
+    tokens->count += !(*word & bit);
+    *word |= bit;
 }
 
 static void make_dense(struct cz_tokens *tokens)
 {
     struct cz_machine *machine = tokens->machine;
+    uint32_t listed = tokens->count;
     memset(machine->scratch_words, 0, machine->vocab->words * sizeof(uint32_t));
-    for (uint32_t i = 0; i < tokens->count; i++)
+    tokens->count = 0;
+    for (uint32_t i = 0; i < listed; i++)
         add_bit(tokens, tokens->ids[i]);
     tokens->dense = true;
 }
@@ -32,7 +56,9 @@ void cz_tokens_add(struct cz_tokens *tokens, uint32_t token)
 
 void cz_tokens_remove(struct cz_tokens *tokens, uint32_t token)
 {
-    tokens->machine->scratch_words[token / 32] &= ~(1u << token % 32);
+    uint32_t *word = &tokens->machine->scratch_words[token / 32], bit = 1u << token % 32;
+    tokens->count -= (*word & bit) != 0;
+    *word &= ~bit;
 }
 
 void cz_tokens_add_chain(struct cz_tokens *tokens, uint32_t token)
@@ -79,17 +105,20 @@ void cz_tokens_join(struct cz_tokens *tokens, const uint32_t *words)
         make_dense(tokens);
     for (uint32_t i = 0; i < tokens->machine->vocab->words; i++)
         tokens->machine->scratch_words[i] |= words[i];
+    count_bits(tokens);
 }
 
 void cz_tokens_keep(struct cz_tokens *tokens, const uint32_t *words)
 {
     for (uint32_t i = 0; i < tokens->machine->vocab->words; i++)
         tokens->machine->scratch_words[i] &= words[i];
+    count_bits(tokens);
 }
 
-void cz_tokens_use(struct cz_tokens *tokens, const uint32_t *words)
+void cz_tokens_use(struct cz_tokens *tokens, const uint32_t *words, uint32_t count)
 {
     memcpy(tokens->machine->scratch_words, words, tokens->machine->vocab->words * sizeof *words);
+    tokens->count = count;
     tokens->dense = true;
 }
 
@@ -97,21 +126,21 @@ void cz_tokens_use(struct cz_tokens *tokens, const uint32_t *words)
 static void order_by_bits(struct cz_tokens *tokens)
 {
     struct cz_machine *machine = tokens->machine;
-    uint32_t words = machine->vocab->words, count = 0;
+    uint32_t words = machine->vocab->words, listed = tokens->count;
     uint32_t *filled = machine->scratch_words + words;
     memset(filled, 0, (words / 32 + 1) * sizeof *filled);
+    for (uint32_t i = 0; i < listed; i++)
+        filled[tokens->ids[i] / 1024] |= 1u << tokens->ids[i] / 32 % 32;
     make_dense(tokens);
     tokens->dense = false;
-    for (uint32_t i = 0; i < tokens->count; i++)
-        filled[tokens->ids[i] / 1024] |= 1u << tokens->ids[i] / 32 % 32;
+    tokens->count = 0;
     for (uint32_t f = 0; f <= words / 32; f++) {
         for (uint32_t some = filled[f]; some; some &= some - 1) {
             uint32_t w = f * 32 + (uint32_t)__builtin_ctz(some);
             for (uint32_t bits = machine->scratch_words[w]; bits; bits &= bits - 1)
-                tokens->ids[count++] = w * 32 + (uint32_t)__builtin_ctz(bits);
+                tokens->ids[tokens->count++] = w * 32 + (uint32_t)__builtin_ctz(bits);
         }
     }
-    tokens->count = count;
 }
 
 /* By insertion while they are few, else over the bits. */
@@ -142,28 +171,10 @@ static void sort_ids(struct cz_tokens *tokens)
     tokens->count = kept;
 }
 
-/* Without a popcount instruction in the baseline, bits are summed in parallel: loops like this one
- * are vectorised. */
-uint32_t cz_mask_count(const uint32_t *words, uint32_t count)
-{
-    uint32_t total = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t word = words[i];
-        word -= word >> 1 & 0x55555555u;
-        word = (word & 0x33333333u) + (word >> 2 & 0x33333333u);
-        word = (word + (word >> 4)) & 0x0F0F0F0Fu;
-        total += (word * 0x01010101u) >> 24;
-    }
-    return total;
-}
-
 uint32_t *cz_tokens_copy(struct cz_tokens *tokens)
 {
     if (!tokens->dense)
         sort_ids(tokens);
-    else
-        tokens->count =
-            cz_mask_count(tokens->machine->scratch_words, tokens->machine->vocab->words);
     size_t size = tokens->dense ? tokens->machine->vocab->words : tokens->count;
     uint32_t *copy = cz_heap_alloc((size + 1) * sizeof *copy);
     if (copy && size)

@@ -332,6 +332,7 @@ static bool build_lengths(struct cz_vocab *vocab)
             memcpy(words, vocab->short_words[n - 1], vocab->words * sizeof *words);
         for (; at < count && sized[at].characters <= n; at++)
             words[sized[at].token / 32] |= 1u << sized[at].token % 32;
+        vocab->short_counts[n] = at;
     }
     vocab->long_ids = cz_heap_alloc(((size_t)count - at + 1) * sizeof *vocab->long_ids);
     vocab->long_sizes = cz_heap_alloc(((size_t)count - at + 1) * sizeof *vocab->long_sizes);

@@ -32,6 +32,7 @@ struct cz_vocab {
     uint32_t *text_words;     /* tokens that are plain text inside a JSON string */
     uint32_t text_count;
     uint32_t *short_words[CZ_VOCAB_SHORT + 1]; /* [n]: those of at most n characters */
+    uint32_t short_counts[CZ_VOCAB_SHORT + 1];
     uint32_t *long_ids;       /* text tokens of more characters, fewest first */
     uint32_t *long_sizes;     /* their characters */
     uint32_t long_count;

@@ -16,7 +16,7 @@ struct cz_tokens {
     struct cz_machine *machine;
     const struct cz_trie *trie; /* whose chains of equal tokens count */
     uint32_t ids[CZ_TOKENS_LISTED];
-    uint32_t count; /* of ids, some perhaps twice; of bits it is known when all are there */
+    uint32_t count; /* of ids, some perhaps twice; of bits */
     bool dense;
     uint32_t *uncertain; /* tokens that depend on the text: see THREAD_UNCERTAIN */
     uint32_t uncertain_count, uncertain_capacity;
@@ -40,8 +40,8 @@ void cz_tokens_add_uncertain(struct cz_tokens *tokens, uint32_t token);
 void cz_tokens_join_uncertain(struct cz_tokens *tokens, const uint32_t *list, uint32_t count);
 void cz_tokens_join(struct cz_tokens *tokens, const uint32_t *words);
 void cz_tokens_keep(struct cz_tokens *tokens, const uint32_t *words); /* of a dense set */
-/* Replaces the set by these bits. */
-void cz_tokens_use(struct cz_tokens *tokens, const uint32_t *words);
+/* Replaces the set by these bits, `count` of which are set. */
+void cz_tokens_use(struct cz_tokens *tokens, const uint32_t *words, uint32_t count);
 /* A copy of what was found, as bits or ascending ids. NULL without memory. */
 uint32_t *cz_tokens_copy(struct cz_tokens *tokens);
 
