@@ -31,14 +31,13 @@ static bool explore_to(struct exploration *found, uint32_t state)
     return true;
 }
 
-/* Whether every letter and digit leaves the state alive. */
-static bool explore_from(struct cz_machine *machine, struct exploration *found, uint32_t state)
+/* Whether every one of the bytes leaves the state alive. */
+static bool explore_from(struct cz_machine *machine, struct exploration *found, uint32_t state,
+                         const char *bytes)
 {
     uint32_t last = 0;
-    for (unsigned byte = '0'; byte <= 'z'; byte++) {
-        uint32_t step = cz_is_word((uint8_t)byte)
-                            ? cz_local_step(machine, state, (uint8_t)byte)
-                            : last;
+    for (; *bytes; bytes++) {
+        uint32_t step = cz_local_step(machine, state, (uint8_t)*bytes);
         if (step == STEP_DEAD || (step & STEP_EFFECT) ||
             (step != last && !explore_to(found, step)))
             return false;
@@ -47,22 +46,28 @@ static bool explore_from(struct cz_machine *machine, struct exploration *found, 
     return true;
 }
 
-/* Of how many letters and digits any text is alive, as far as a few states tell. The expression's
- * form does not show it where several conditions must hold at once. */
-static uint32_t explore_words(struct cz_machine *machine, uint32_t local)
+/* Of how many of these characters any text is alive, as far as a few states tell. */
+static uint32_t explore(struct cz_machine *machine, uint32_t local, const char *bytes,
+                        uint32_t deepest)
 {
-    enum { DEEPEST = 16 };
     struct exploration found = {.states = {local}, .count = 1};
-    for (uint32_t depth = 0, from = 0; depth < DEEPEST; depth++) {
+    for (uint32_t depth = 0, from = 0; depth < deepest; depth++) {
         uint32_t end = found.count;
         for (; from < end; from++) {
-            if (!explore_from(machine, &found, found.states[from]))
+            if (!explore_from(machine, &found, found.states[from], bytes))
                 return depth;
         }
         if (found.count == end)
             return CZ_EXPR_UNBOUNDED;
     }
-    return DEEPEST;
+    return deepest;
+}
+
+/* An expression's form does not show it where several conditions must hold at once. */
+static uint32_t explore_words(struct cz_machine *machine, uint32_t local)
+{
+    return explore(machine, local,
+                   "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", 16);
 }
 
 static void add_freedom(struct cz_machine *machine, struct cz_local *local,
@@ -75,17 +80,9 @@ static void add_freedom(struct cz_machine *machine, struct cz_local *local,
     local->freedom_count++;
 }
 
-static bool digits_stay(struct cz_machine *machine, uint32_t local)
-{
-    bool stay = true;
-    for (uint8_t byte = '0'; byte <= '9' && stay; byte++)
-        stay = cz_local_step(machine, local, byte) == local;
-    return stay;
-}
-
 static void find_freedoms(struct cz_machine *machine, uint32_t id)
 {
-    enum { MOST = 4 };
+    enum { MOST = 4, DIGITS = 4 }; /* in tokens of numbers there seldom are more */
     static const struct cz_chars unsafe = {{UINT32_MAX | 1ull << '"', 1ull << ('\\' - 64), 0}};
     struct cz_local local = machine->locals[id];
     struct cz_expr_freedom found[MOST];
@@ -99,13 +96,14 @@ static void find_freedoms(struct cz_machine *machine, uint32_t id)
             found[i].chars.words[w] &= ~unsafe.words[w];
         add_freedom(machine, &local, found[i]);
     }
-    if (local.kind == LOCAL_NUMBER && digits_stay(machine, id))
-        add_freedom(machine, &local, (struct cz_expr_freedom){digits, CZ_EXPR_UNBOUNDED});
-    uint32_t limit = string && !count ? explore_words(machine, id) : 0;
+    bool number = local.kind == LOCAL_NUMBER;
+    uint32_t limit = number             ? explore(machine, id, "0123456789", DIGITS)
+                     : string && !count ? explore_words(machine, id)
+                                        : 0;
     local.next = machine->locals[id].next; /* the table may have been made just now */
     local.classes = machine->locals[id].classes;
     if (limit)
-        add_freedom(machine, &local, (struct cz_expr_freedom){words, limit});
+        add_freedom(machine, &local, (struct cz_expr_freedom){number ? digits : words, limit});
     local.freedom_known = true;
     machine->locals[id] = local;
 }
