@@ -149,6 +149,7 @@ struct cz_local {
     uint32_t freedom;  /* first in machine->freedoms, when freedom_count is not 0 */
     uint8_t freedom_count, freedom_known;
     uint8_t certain;   /* see certain.c */
+    uint32_t explored; /* by which exploration: see walk.c */
     uint16_t only;     /* the one byte that can follow, + 2; 1: several; 0 unknown */
 };
 
@@ -334,6 +335,7 @@ struct cz_machine {
 
     struct cz_expr_freedom *freedoms; /* of locals, next to each other */
     uint32_t freedom_count, freedom_capacity;
+    uint32_t explorations;
 
     struct cz_intern stack_keys;
     struct cz_stack *stacks;

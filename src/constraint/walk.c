@@ -19,14 +19,13 @@ struct exploration {
     uint32_t count;
 };
 
-static bool explore_to(struct exploration *found, uint32_t state)
+static bool explore_to(struct cz_machine *machine, struct exploration *found, uint32_t state)
 {
-    for (uint32_t i = found->count; i-- > 0;) {
-        if (found->states[i] == state)
-            return true;
-    }
+    if (machine->locals[state].explored == machine->explorations)
+        return true;
     if (found->count == EXPLORED)
         return false;
+    machine->locals[state].explored = machine->explorations;
     found->states[found->count++] = state;
     return true;
 }
@@ -39,7 +38,7 @@ static bool explore_from(struct cz_machine *machine, struct exploration *found, 
     for (; *bytes; bytes++) {
         uint32_t step = cz_local_step(machine, state, (uint8_t)*bytes);
         if (step == STEP_DEAD || (step & STEP_EFFECT) ||
-            (step != last && !explore_to(found, step)))
+            (step != last && !explore_to(machine, found, step)))
             return false;
         last = step;
     }
@@ -50,7 +49,9 @@ static bool explore_from(struct cz_machine *machine, struct exploration *found, 
 static uint32_t explore(struct cz_machine *machine, uint32_t local, const char *bytes,
                         uint32_t deepest)
 {
-    struct exploration found = {.states = {local}, .count = 1};
+    struct exploration found = {.count = 0};
+    machine->explorations++;
+    explore_to(machine, &found, local);
     for (uint32_t depth = 0, from = 0; depth < deepest; depth++) {
         uint32_t end = found.count;
         for (; from < end; from++) {
@@ -122,20 +123,28 @@ uint32_t cz_local_word_limit(struct cz_machine *machine, uint32_t id)
     return limit;
 }
 
-/* Whether everything at and below the node stays in the local, and alive. */
-static bool is_free(struct cz_machine *machine, const struct cz_trie *trie, uint32_t id,
-                    uint32_t node)
+static bool allows(const struct cz_expr_freedom *freedom, const struct cz_chars *chars,
+                   uint32_t characters)
 {
+    return cz_chars_within(chars, &freedom->chars) &&
+           (freedom->limit == CZ_EXPR_UNBOUNDED ||
+            (characters < 255 && characters <= freedom->limit));
+}
+
+enum { WORTH_ASKING = 4 }; /* nodes of a subtree */
+
+/* Whether everything at and below the node stays in the local, and alive. */
+static inline bool is_free(struct cz_machine *machine, const struct cz_trie *trie, uint32_t id,
+                           uint32_t node)
+{
+    if (trie->nodes[node].skip < WORTH_ASKING)
+        return false;
     if (!machine->locals[id].freedom_known)
         find_freedoms(machine, id);
     const struct cz_local *local = &machine->locals[id];
-    const struct cz_chars *chars = &trie->sets[trie->below[node]];
-    uint32_t characters = trie->nodes[node].characters;
     for (uint32_t i = 0; i < local->freedom_count; i++) {
-        const struct cz_expr_freedom *freedom = &machine->freedoms[local->freedom + i];
-        if (cz_chars_within(chars, &freedom->chars) &&
-            (freedom->limit == CZ_EXPR_UNBOUNDED ||
-             (characters < 255 && characters <= freedom->limit)))
+        if (allows(&machine->freedoms[local->freedom + i], &trie->sets[trie->below[node]],
+                   trie->nodes[node].characters))
             return true;
     }
     return false;
@@ -143,7 +152,14 @@ static bool is_free(struct cz_machine *machine, const struct cz_trie *trie, uint
 
 /* ---- The walk ---- */
 
-enum { WORTH_ASKING = 4 }; /* nodes of a subtree */
+struct walk {
+    struct cz_machine *machine;
+    const struct cz_trie *trie;
+    cz_walk_function *take;
+    struct cz_tokens *found; /* NULL: every node is taken */
+    void *context;
+    unsigned nested; /* walks of one plain thread within another */
+};
 
 /* Steps the only thread there is where nothing but its local and gap change: *next is then what it
  * becomes. false when it is to be stepped in full. */
@@ -175,89 +191,159 @@ enum reached {
 };
 
 /* Steps the threads from..first of the parent; those at the node stand behind them. */
-static enum reached reach(struct cz_machine *machine, const struct cz_trie *trie, uint32_t at,
-                          uint32_t from, uint32_t first, bool ask)
+static enum reached reach(const struct walk *walk, uint32_t at, uint32_t from, uint32_t first)
 {
-    const struct cz_trie_node *node = &trie->nodes[at];
+    struct cz_machine *machine = walk->machine;
     struct cz_threads *threads = &machine->walk;
-    bool dead;
+    uint8_t byte = walk->trie->nodes[at].byte;
+    bool dead, ask = walk->found && walk->trie->below;
     threads->count = first;
-    for (uint32_t t = from; t < first && ask && node->skip >= WORTH_ASKING; t++) {
-        if (!threads->items[t].marks && is_free(machine, trie, threads->items[t].local, at))
+    for (uint32_t t = from; t < first && ask; t++) {
+        if (!threads->items[t].marks && is_free(machine, walk->trie, threads->items[t].local, at))
             return EVERYTHING;
     }
     if (first - from == 1 && first < threads->capacity &&
-        step_plain(machine, threads->items[from], node->byte, &threads->items[first], &dead)) {
+        step_plain(machine, threads->items[from], byte, &threads->items[first], &dead)) {
         threads->count += !dead;
         return dead ? NOTHING : ANOTHER;
     }
     for (uint32_t t = from; t < first; t++)
-        cz_thread_step(machine, threads->items[t], node->byte, NULL, threads, first);
+        cz_thread_step(machine, threads->items[t], byte, NULL, threads, first);
     return threads->count > first ? THREADS : NOTHING;
 }
 
-/* The walk begins above `top`, which is either the only node below or left out. */
-static bool begin_walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_t top,
-                       bool at_top, const struct cz_thread *begin, uint32_t count)
+/* Steps the level's threads at the node and takes what they reach; false stops the walk. */
+static bool visit(struct walk *walk, const struct cz_walk_level *level, uint32_t at)
 {
-    machine->walk.count = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        if (!cz_threads_add(&machine->walk, cz_thread_open(machine, begin[i]))) {
-            cz_machine_fail_memory(machine);
-            return false;
-        }
-    }
-    struct cz_walk_level *levels = machine->walk_levels;
-    levels[0].first = 0;
-    levels[1].first = count;
-    levels[0].children = at_top ? (struct cz_trie_cursor){top, top + 1, false}
-                                : cz_trie_children(trie, top);
+    const struct cz_trie_node *node = &walk->trie->nodes[at];
+    uint32_t first = level[1].first;
+    enum reached reached = reach(walk, at, level->first, first);
+    if (reached == EVERYTHING)
+        cz_tokens_add_below(walk->found, at);
+    else if (reached == ANOTHER && walk->found)
+        cz_tokens_add_node(walk->found, node);
+    else if (reached == THREADS || (reached == ANOTHER && node->token != UINT32_MAX))
+        return walk->take(walk->context, at, node->token, &walk->machine->walk, first);
     return true;
 }
 
-/* The next child that the threads of the level may reach, 0 when there is none. */
-static uint32_t next_child(const struct cz_machine *machine, const struct cz_trie *trie,
-                           struct cz_walk_level *level)
+/* Whether threads stand at the node that was visited, and may go on: those of level[1]. */
+static bool descend(const struct walk *walk, struct cz_walk_level *level, uint32_t at)
+{
+    const struct cz_threads *threads = &walk->machine->walk;
+    if (threads->count <= level[1].first || walk->trie->nodes[at].skip == 1)
+        return false;
+    level[1].children = cz_trie_children(walk->trie, at);
+    level[2].first = threads->count;
+    return true;
+}
+
+/* The next child that the level's threads, or else its one local, may reach; 0: none is left. */
+static inline uint32_t next_child(const struct walk *walk, struct cz_walk_level *level,
+                                  const struct cz_local *local)
 {
     struct cz_trie_cursor *cursor = &level->children;
-    const struct cz_local *local = &machine->locals[machine->walk.items[level->first].local];
-    if (cursor->wide && level[1].first - level->first == 1) {
-        while (cursor->at < cursor->end &&
-               cz_local_known(local, trie->wide_bytes[cursor->at]) == STEP_DEAD)
-            cursor->at++;
+    while (cursor->wide && local && cursor->at < cursor->end &&
+           cz_local_known(local, walk->trie->wide_bytes[cursor->at]) == STEP_DEAD)
+        cursor->at++;
+    return cz_trie_next(walk->trie, cursor);
+}
+
+static bool walk_level(struct walk *walk, struct cz_walk_level *bottom);
+
+/* Nearly all walks: from one local to another, the stack staying as it is. Where that is not so
+ * threads go on. */
+static bool walk_plain(struct walk *walk, struct cz_walk_level *bottom)
+{
+    struct cz_machine *machine = walk->machine;
+    const struct cz_trie *trie = walk->trie;
+    struct cz_walk_level *level = bottom;
+    struct cz_thread thread = machine->walk.items[bottom->first];
+    level->local = thread.local;
+    for (;;) {
+        uint32_t i = next_child(walk, level, &machine->locals[level->local]);
+        if (!i && level == bottom)
+            return true;
+        if (!i) {
+            level--;
+            continue;
+        }
+        const struct cz_trie_node *node = &trie->nodes[i];
+        if (is_free(machine, trie, level->local, i)) {
+            cz_tokens_add_below(walk->found, i);
+            continue;
+        }
+        uint32_t step = cz_local_known(&machine->locals[level->local], node->byte);
+        if (!step)
+            step = cz_local_step(machine, level->local, node->byte);
+        if (step == STEP_DEAD)
+            continue;
+        if (step == STEP_GAP || (step & STEP_EFFECT)) {
+            thread.local = level->local;
+            machine->walk.items[bottom->first] = thread;
+            level->first = bottom->first;
+            level[1].first = bottom->first + 1;
+            if (!visit(walk, level, i) ||
+                (descend(walk, level, i) && !walk_level(walk, level + 1)))
+                return false;
+            continue;
+        }
+        cz_tokens_add_node(walk->found, node);
+        if (node->skip > 1) {
+            level++;
+            level->local = step;
+            level->children = cz_trie_children(trie, i);
+        }
     }
-    return cz_trie_next(trie, cursor);
+}
+
+/* All that is below the level; false when the walk was stopped. */
+static bool walk_level(struct walk *walk, struct cz_walk_level *bottom)
+{
+    enum { NESTED = 8 };
+    const struct cz_thread *threads = walk->machine->walk.items + bottom->first;
+    struct cz_walk_level *level = bottom;
+    bool single = bottom[1].first - bottom->first == 1, good = true;
+    if (single && !threads->marks && !threads->gap && walk->found && walk->trie->below &&
+        walk->nested < NESTED) {
+        walk->nested++;
+        good = walk_plain(walk, bottom);
+        walk->nested--;
+        return good;
+    }
+    while (good) {
+        const struct cz_thread *thread = &walk->machine->walk.items[level->first];
+        single = level[1].first - level->first == 1;
+        uint32_t i = next_child(walk, level, single ? &walk->machine->locals[thread->local] : NULL);
+        if (!i && level == bottom)
+            return true;
+        if (!i) {
+            level--;
+            continue;
+        }
+        good = visit(walk, level, i);
+        level += good && descend(walk, level, i);
+    }
+    return false;
 }
 
 void cz_walk(struct cz_machine *machine, const struct cz_trie *trie, uint32_t top, bool at_top,
              const struct cz_thread *begin, uint32_t begin_count, cz_walk_function *take,
              struct cz_tokens *found, void *context)
 {
-    struct cz_threads *threads = &machine->walk;
-    struct cz_walk_level *level = machine->walk_levels;
-    if (!begin_walk(machine, trie, top, at_top, begin, begin_count))
-        return;
-    for (;;) {
-        uint32_t i = next_child(machine, trie, level), first = level[1].first;
-        if (!i && level == machine->walk_levels)
+    struct walk walk = {machine, trie, take, found, context, 0};
+    struct cz_walk_level *levels = machine->walk_levels;
+    machine->walk.count = 0;
+    for (uint32_t i = 0; i < begin_count; i++) {
+        if (!cz_threads_add(&machine->walk, cz_thread_open(machine, begin[i]))) {
+            cz_machine_fail_memory(machine);
             return;
-        if (!i) {
-            level--;
-            continue;
-        }
-        const struct cz_trie_node *node = &trie->nodes[i];
-        enum reached reached = reach(machine, trie, i, level->first, first, found && trie->below);
-        if (reached == EVERYTHING)
-            cz_tokens_add_below(found, i);
-        else if (reached == ANOTHER && found)
-            cz_tokens_add_node(found, node);
-        else if ((reached == THREADS || (reached == ANOTHER && node->token != UINT32_MAX)) &&
-                 !take(context, i, node->token, threads, first))
-            return;
-        if (threads->count > first && node->skip > 1) {
-            level++;
-            level->children = cz_trie_children(trie, i);
-            level[1].first = threads->count;
         }
     }
+    levels[0].first = 0;
+    levels[1].first = begin_count;
+    /* `top` is either the only node below, or left out. */
+    levels[0].children = at_top ? (struct cz_trie_cursor){top, top + 1, false}
+                                : cz_trie_children(trie, top);
+    walk_level(&walk, levels);
 }

@@ -50,6 +50,7 @@ struct cz_walk_level {
     uint32_t first; /* of machine->walk: here the threads of the level's node begin; they end where
                      * those of the next level do */
     struct cz_trie_cursor children; /* still to come */
+    uint32_t local; /* instead of threads, while there is but one */
 };
 
 /* Of how many ASCII letters and digits any text leaves the local, that of a string, alive. */
