@@ -83,6 +83,8 @@ cz_expr cz_expr_make_list(struct cz_expr_store *store, uint8_t kind, cz_expr *pa
 cz_expr cz_expr_fail(struct cz_expr_store *store, cloze_status status);
 /* The classes of bytes that lead to equal derivatives, which are a partition; returns how many. */
 unsigned expr_classes(const struct cz_expr_store *store, cz_expr e, struct expr_class list[256]);
+/* Whether its form shows that every match has a byte that none has: then there is none. */
+bool expr_lacks_bytes(const struct cz_expr_store *store, cz_expr e);
 bool cz_expr_set_has(const struct cz_expr_store *store, const struct expr_node *node, uint8_t byte);
 
 #endif

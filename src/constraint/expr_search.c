@@ -120,15 +120,18 @@ static void search_free(struct search *search)
     cz_heap_free(search->open);
 }
 
-/* From e until one of the `stop` facts is met; the step's index, or -1 when there is none, or -2
- * when the search could not end. */
-static int64_t search_run(struct cz_expr_store *store, struct search *search, cz_expr e,
-                          uint8_t stop)
+enum { LONG = 128 }; /* steps */
+enum { EXHAUSTED = -1, FAILED = -2, UNFINISHED = -3 };
+
+/* Goes on until one of the `stop` facts is met or there are so many steps; the step's index, or one
+ * of the reasons above. */
+static int64_t search_run(struct cz_expr_store *store, struct search *search, uint8_t stop,
+                          uint32_t most)
 {
     struct expr_class classes[256];
-    if (!search_add(store, search, e, 0, 0))
-        return -2;
     while (search->open_count) {
+        if (search->count > most)
+            return UNFINISHED;
         uint32_t at = open_pop(store, search);
         cz_expr state = search->steps[at].expr;
         if (store->nodes[state].facts & stop)
@@ -141,26 +144,35 @@ static int64_t search_run(struct cz_expr_store *store, struct search *search, cz
                 cz_expr_fail(store, CLOZE_LIMIT);
             }
             if (store->failed != CLOZE_OK)
-                return -2;
+                return FAILED;
             if (!(store->nodes[next].facts & FACT_DEAD) &&
                 !search_add(store, search, next, at, classes[i].first))
-                return -2;
+                return FAILED;
         }
     }
-    return -1;
+    return EXHAUSTED;
 }
 
 static bool search_alive(struct cz_expr_store *store, cz_expr e)
 {
     struct search search = {0};
-    int64_t found = search_run(store, &search, e, FACT_NULLABLE | FACT_ALIVE);
+    const uint8_t stop = FACT_NULLABLE | FACT_ALIVE;
+    int64_t found =
+        search_add(store, &search, e, 0, 0) ? search_run(store, &search, stop, LONG) : FAILED;
+    if (found == UNFINISHED && expr_lacks_bytes(store, e)) {
+        store->nodes[e].facts |= FACT_DEAD;
+        search_free(&search);
+        return false;
+    }
+    if (found == UNFINISHED)
+        found = search_run(store, &search, stop, UINT32_MAX);
     if (found >= 0) {
         for (uint32_t at = (uint32_t)found;; at = search.steps[at].parent) {
             store->nodes[search.steps[at].expr].facts |= FACT_ALIVE;
             if (at == 0)
                 break;
         }
-    } else if (found == -1) {
+    } else if (found == EXHAUSTED) {
         for (uint32_t i = 0; i < search.count; i++)
             store->nodes[search.steps[i].expr].facts |= FACT_DEAD;
     } else {
@@ -196,7 +208,9 @@ bool cz_expr_shortest(struct cz_expr_store *store, cz_expr e, struct cz_buffer *
     struct search search = {0};
     if (!cz_expr_alive(store, e))
         return false;
-    int64_t found = search_run(store, &search, e, FACT_NULLABLE);
+    int64_t found = search_add(store, &search, e, 0, 0)
+                        ? search_run(store, &search, FACT_NULLABLE, UINT32_MAX)
+                        : FAILED;
     if (found >= 0) {
         size_t size = 0;
         for (uint32_t at = (uint32_t)found; at; at = search.steps[at].parent)
