@@ -137,14 +137,15 @@ enum { WORTH_ASKING = 4 }; /* nodes of a subtree */
 static inline bool is_free(struct cz_machine *machine, const struct cz_trie *trie, uint32_t id,
                            uint32_t node)
 {
-    if (trie->nodes[node].skip < WORTH_ASKING)
+    bool inside = (trie->nodes[node].byte & 0xC0) == 0x80; /* a character that began before it */
+    if (trie->nodes[node].skip < WORTH_ASKING || inside)
         return false;
+    const struct cz_chars *chars = &trie->sets[trie->below[node]];
     if (!machine->locals[id].freedom_known)
         find_freedoms(machine, id);
     const struct cz_local *local = &machine->locals[id];
     for (uint32_t i = 0; i < local->freedom_count; i++) {
-        if (allows(&machine->freedoms[local->freedom + i], &trie->sets[trie->below[node]],
-                   trie->nodes[node].characters))
+        if (allows(&machine->freedoms[local->freedom + i], chars, trie->nodes[node].characters))
             return true;
     }
     return false;
