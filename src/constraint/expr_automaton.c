@@ -5,7 +5,7 @@
 
 #include "base/heap.h"
 
-enum { DERIVE_DEPTH = 20000, CLASS_VISITS = 4096, LIST_STACK = 64 };
+enum { DERIVE_DEPTH = 20000, CLASS_VISITS = 4096, CLASS_FEW = 32, CLASS_SEEN = 512, LIST_STACK = 64 };
 
 bool cz_expr_nullable(const struct cz_expr_store *store, cz_expr e)
 {
@@ -134,6 +134,7 @@ struct classes {
     struct expr_class *list; /* [256] */
     unsigned count;
     unsigned visits; /* nodes looked at; CLASS_VISITS: too many */
+    cz_expr seen[CLASS_SEEN]; /* some of those, from visit CLASS_FEW on: expressions share parts */
 };
 
 /* Cuts every class in what is inside the set and what is not. */
@@ -157,10 +158,21 @@ static void split(struct classes *classes, const uint64_t set[4])
     }
 }
 
+static bool was_seen(struct classes *classes, cz_expr e)
+{
+    if (classes->visits < CLASS_FEW)
+        return false;
+    if (classes->visits == CLASS_FEW)
+        memset(classes->seen, 0, sizeof classes->seen);
+    bool seen = classes->seen[e % CLASS_SEEN] == e;
+    classes->seen[e % CLASS_SEEN] = e;
+    return seen;
+}
+
 static void collect(const struct cz_expr_store *store, cz_expr e, struct classes *classes)
 {
     const struct expr_node *node = &store->nodes[e];
-    if (classes->visits >= CLASS_VISITS)
+    if (classes->visits >= CLASS_VISITS || was_seen(classes, e))
         return;
     classes->visits++;
     switch (node->kind) {
@@ -200,7 +212,10 @@ static uint8_t first_bit(const uint64_t set[4])
 
 unsigned expr_classes(const struct cz_expr_store *store, cz_expr e, struct expr_class list[256])
 {
-    struct classes classes = {.list = list, .count = 1};
+    struct classes classes;
+    classes.list = list;
+    classes.count = 1;
+    classes.visits = 0;
     memset(list[0].bytes, 0xFF, sizeof list[0].bytes);
     collect(store, e, &classes);
     if (classes.visits >= CLASS_VISITS) { /* that takes too long: each byte counts as a class */
