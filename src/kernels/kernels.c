@@ -64,8 +64,10 @@ static uint32_t list_tables(struct candidate list[MOST_TABLES])
 static uint32_t list_tables(struct candidate list[MOST_TABLES])
 {
     list[0] = (struct candidate){&cz_kernels_portable, true};
-    list[1] = (struct candidate){&cz_kernels_neon, getauxval(AT_HWCAP) & HWCAP_ASIMDDP};
-    return 2;
+    bool dots = getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
+    list[1] = (struct candidate){&cz_kernels_neon, dots};
+    list[2] = (struct candidate){&cz_kernels_neon_i8mm, dots && getauxval(AT_HWCAP2) & HWCAP2_I8MM};
+    return 3;
 }
 #else
 static uint32_t list_tables(struct candidate list[MOST_TABLES])

@@ -12,6 +12,7 @@
  *     ivec_set, ivec_bytes (loads VECTOR_ROWS signed bytes), ivec_table (CZ_PACKED_TABLE of every byte)
  *     ivec_dot4(sum, codes, x, wide)   sum + the dot product of the 4 bytes of each lane; codes are
  *                    unsigned below 128, or as WIDE_BIAS says when `wide`; x is signed
+ *     TILE_MATRICES, add_matrices      only where one instruction multiplies small matrices of codes
  *     CZ_BFLOAT_PAIRS, bfloat_dot      only where pairs of bf16 are multiplied by one instruction
  *
  * One activation row (decoding): a few panels are streamed side by side, once, and codes are
@@ -492,6 +493,17 @@ struct method {
     bool wide;
 };
 
+#ifdef TILE_MATRICES
+/* Adds to `dot` what half a block of the strip's rows from `row` on gives with a whole tile. */
+INLINE void tile_matrices(uint8_t (*codes)[STRIP_ROWS][4], uint32_t row, const int8_t *x,
+                          ivec (*dot)[TILE_VECTORS])
+{
+    UNROLL for (uint32_t v = 0; v < TILE_VECTORS; v++)
+        add_matrices(codes[0][row + v * VECTOR_ROWS], sizeof *codes, x,
+                     (ivec *[]){&dot[0][v], &dot[1][v], &dot[2][v], &dot[3][v]});
+}
+#endif
+
 /* A tile of `columns` activation rows, from the strip's first block on, against TILE_VECTORS vectors of
  * the strip's rows from `row` on; adds to sums[column][row]. */
 INLINE void tile_product(struct method method, struct strip *strip, uint32_t row, uint32_t blocks,
@@ -516,7 +528,14 @@ INLINE void tile_product(struct method method, struct strip *strip, uint32_t row
                     dot[c][v] = method.wide || !method.has_minimum
                                     ? ivec_set(starts[b][half * columns + c])
                                     : ivec_set(0);
-            UNROLL for (uint32_t s = half * 4; s < half * 4 + 4; s++)
+            uint32_t steps = BLOCK_STEPS / 2;
+#ifdef TILE_MATRICES
+            if (columns == CZ_INT8_TILE) {
+                tile_matrices(strip->codes[b] + half * 4, row, x.codes + half * 16 * columns, dot);
+                steps = 0;
+            }
+#endif
+            UNROLL for (uint32_t s = half * 4; s < half * 4 + steps; s++)
             {
                 ivec w[TILE_VECTORS];
                 UNROLL for (uint32_t v = 0; v < TILE_VECTORS; v++)

@@ -6,6 +6,7 @@
 
 extern const struct cz_kernels cz_kernels_portable;
 extern const struct cz_kernels cz_kernels_neon;
+extern const struct cz_kernels cz_kernels_neon_i8mm;
 extern const struct cz_kernels cz_kernels_avx2;
 extern const struct cz_kernels cz_kernels_avx2_vnni;
 extern const struct cz_kernels cz_kernels_avx512_vnni;
