@@ -161,8 +161,9 @@ static void put_columns(const struct cz_cpu_backend *backend, const struct cz_cp
         if (product->needs[kind])
             backend->kernels->quantize(
                 (enum cz_activation)kind, values + columns.first, columns.end - columns.first, 1, 0,
-                backend->records[kind] +
-                    cz_activation_bytes((enum cz_activation)kind, columns.first));
+                backend->records[kind] + cz_activation_offset(backend->kernels,
+                                                              (enum cz_activation)kind,
+                                                              columns.first));
 }
 
 static struct cz_matmul matmul_of(const struct pass *pass, const struct cz_cpu_product *product,

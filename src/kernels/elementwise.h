@@ -104,6 +104,12 @@ static void quantize_int8(const float *x, uint32_t columns, struct cz_tile tile)
     }
 }
 
+#ifdef CZ_BFLOAT_PAIRS
+enum { BFLOAT_BYTES = sizeof(uint16_t) };
+#else
+enum { BFLOAT_BYTES = sizeof(float) };
+#endif
+
 static void quantize_bfloat(const float *x, uint32_t columns, struct cz_tile tile)
 {
     uint32_t padded = (columns + CZ_BLOCK_COLUMNS - 1) / CZ_BLOCK_COLUMNS * CZ_BLOCK_COLUMNS;

@@ -117,6 +117,13 @@ size_t cz_activation_bytes(enum cz_activation kind, uint32_t columns)
     return (size_t)padded * (kind == CZ_ACTIVATION_BF16 ? sizeof(float) : 2);
 }
 
+size_t cz_activation_offset(const struct cz_kernels *kernels, enum cz_activation kind,
+                            uint32_t column)
+{
+    return kind == CZ_ACTIVATION_BF16 ? (size_t)column * kernels->bfloat_bytes
+                                      : cz_activation_bytes(kind, column);
+}
+
 size_t cz_kv_tile_bytes(enum cz_kv_form form, uint32_t head_dim)
 {
     size_t arrays = 2 * (size_t)CZ_KV_POSITIONS * head_dim * cz_kv_element_bytes(form);

@@ -34,7 +34,7 @@ static inline enum cz_activation cz_packed_activation(const struct cz_packed *ma
     return matrix->width == CZ_WIDTH_BF16 ? CZ_ACTIVATION_BF16 : CZ_ACTIVATION_INT8;
 }
 
-/* Bytes of one row of a batch, a multiple of 64. */
+/* Bytes of one row of a batch, a multiple of 64; some tables' rows need fewer. */
 size_t cz_activation_bytes(enum cz_activation kind, uint32_t columns);
 
 /* ---- Matrix product ---- */
@@ -128,6 +128,7 @@ struct cz_range cz_attention_chunks(const struct cz_attention *attention);
 
 struct cz_kernels {
     const char *name; /* "portable", "avx2", "avx2-vnni", "avx512-vnni", "avx512-bf16", "neon" ... */
+    uint32_t bfloat_bytes; /* of one bf16 activation: 4 when they are kept as floats, else 2 */
 
     /* Panels (or list entries) first..end-1 of the product. */
     void (*matmul)(const struct cz_matmul *matmul, struct cz_range range);
@@ -176,6 +177,10 @@ struct cz_kernels {
 cloze_status cz_kernels_select(const struct cz_kernels **out, struct cloze_error *error);
 /* Table number `index` that this CPU runs, slowest first (0 is portable); NULL past the end. */
 const struct cz_kernels *cz_kernels_at(uint32_t index);
+
+/* Where in the record of a batch's only row its columns from `column` on, a multiple of a block, begin. */
+size_t cz_activation_offset(const struct cz_kernels *kernels, enum cz_activation kind,
+                            uint32_t column);
 
 /*
  * The products of `list` shared among the workers: one parallel loop, no barrier at its end. All
